@@ -32,9 +32,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     -Wno-gnu-statement-expression-from-macro-expansion  # TRY; g++ is content with __extension__
     -Wno-sign-conversion)              # part of -Wconversion here, but not with g++ in C++
 else()
-  # g++ 12 reports these in correct code once it has inlined std::string and std::vector, and more so
-  # under the sanitizers: they stay visible but do not stop a build. -Wrestrict is wrong more often
-  # than right (GCC bug 105651).
+  # g++ 12 reports these in correct code once it has inlined std::string and std::vector, and more
+  # so under the sanitizers: they stay visible but do not stop a build. -Wrestrict is wrong more
+  # often than right (GCC bug 105651).
   add_compile_options(-Wno-restrict -Wno-error=maybe-uninitialized -Wno-error=array-bounds
     -Wno-error=stringop-overflow -Wno-error=stringop-overread -Wno-error=free-nonheap-object
     -Wno-error=dangling-pointer -Wno-error=use-after-free -Wno-error=null-dereference)

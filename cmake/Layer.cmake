@@ -5,8 +5,8 @@ function(verdict_link_rooms target)
   foreach(room IN LISTS ARGN)
     string(REPLACE "/" "_" name ${room})
     if(NOT TARGET verdict_${name})
-      message(FATAL_ERROR "${target}: DEPS names '${room}', which has no library yet or comes later "
-        "in VERDICT_ROOMS (CMakeLists.txt)")
+      message(FATAL_ERROR "${target}: DEPS names '${room}', which has no library yet or "
+        "comes later in VERDICT_ROOMS (CMakeLists.txt)")
     endif()
     target_link_libraries(${target} PUBLIC verdict_${name})
   endforeach()
@@ -55,10 +55,10 @@ endfunction()
 # verdict_test(<name> SOURCES a_test.cc ... [DEPS <room> ...] [LIBS <external target> ...]
 #              [ARGS <argument> ...] [TIMEOUT <seconds>])
 #
-# Makes one GoogleTest binary, <build>/tests/<name>, and one CTest entry of the same name that runs it
-# in the project's root. Its label is the folder below tests/ (unit, property, ...). The run leaves
-# its case counts in <build>/results/<name>.json, which ./dev test adds up. One binary per layer:
-# linking costs more than it saves.
+# Makes one GoogleTest binary, <build>/tests/<name>, and one CTest entry of the same name that runs
+# it in the project's root. Its label is the folder below tests/ (unit, property, ...). The run
+# leaves its case counts in <build>/results/<name>.json, which ./dev test adds up. One binary per
+# layer, not per file: each link costs more than it saves.
 function(verdict_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "SOURCES;DEPS;LIBS;ARGS")
   if(arg_UNPARSED_ARGUMENTS)
@@ -78,6 +78,10 @@ function(verdict_test name)
   string(REGEX REPLACE "/.*" "" label "${folder}")
   add_test(NAME ${name} COMMAND ${name} ${arg_ARGS} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   # Fibers and ASan's fake stacks do not mix; g++ and clang differ in their default.
-  set_tests_properties(${name} PROPERTIES LABELS "${label}" TIMEOUT ${arg_TIMEOUT} ENVIRONMENT
-    "ASAN_OPTIONS=detect_stack_use_after_return=0;UBSAN_OPTIONS=print_stacktrace=1;GTEST_OUTPUT=json:${CMAKE_BINARY_DIR}/results/${name}.json")
+  set(environment
+    ASAN_OPTIONS=detect_stack_use_after_return=0
+    UBSAN_OPTIONS=print_stacktrace=1
+    GTEST_OUTPUT=json:${CMAKE_BINARY_DIR}/results/${name}.json)
+  set_tests_properties(${name} PROPERTIES
+    LABELS "${label}" TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${environment}")
 endfunction()

@@ -31,15 +31,15 @@ def tally(folder):
         return 0, ["no test binary ran (none built, or no name matches)"]
     for entry in entries:
         name, good = entry.get("name"), entry.get("status") == "run"
-        report = folder / f"{name}.json"
-        if not report.exists():
+        try:
+            cases_passed, cases_failed = cases_of(json.loads((folder / f"{name}.json").read_text()))
+        except (FileNotFoundError, json.JSONDecodeError):
             # It has no cases, or it died before it could count them.
             if good:
                 passed += 1
             else:
                 failed.append(name)
             continue
-        cases_passed, cases_failed = cases_of(json.loads(report.read_text()))
         passed += cases_passed
         failed += [f"{name}: {case}" for case in cases_failed]
         if not good and not cases_failed:
