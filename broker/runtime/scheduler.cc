@@ -171,7 +171,6 @@ Fiber& Scheduler::allocate(Tasks& tasks, Fiber* parent, std::string_view name,
   fiber.park_permit_ = false;
   fiber.parked_ = false;
   fiber.started_ = false;
-  for (uint64_t& word : fiber.backend_words) word = 0;
   uint64_t name_hash = base::hash_text(name);
   uint32_t ordinal = 0;
   if (parent != nullptr) {

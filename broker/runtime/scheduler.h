@@ -63,9 +63,6 @@ class Fiber : public base::ListNode {
   bool cancelled() const { return cancelled_; }
   Wake last_wake() const { return wake_; }
 
-  // Words that belong to the backend: cleared when the fiber starts, never read by the core.
-  uint64_t backend_words[3] = {0, 0, 0};
-
  private:
   friend class Nursery;
   friend class Scheduler;
