@@ -37,8 +37,10 @@ class Tree:
         self.root = pathlib.Path(root)
         self._texts = {}
         self._code = {}
+        # A continuous integration may check out as one user and build as another.
         names = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others",
+             "--exclude-standard"],
             cwd=self.root, check=True, stdout=subprocess.PIPE).stdout.decode().split("\0")
         self.files = sorted({name for name in names if name and (self.root / name).is_file()})
 
