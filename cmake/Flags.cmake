@@ -32,6 +32,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     -Wno-gnu-statement-expression-from-macro-expansion  # TRY; g++ is content with __extension__
     -Wno-sign-conversion)              # part of -Wconversion here, but not with g++ in C++
 else()
+  # -fPIC alone would forbid g++ to inline functions that a shared library might replace.
+  add_compile_options(-fno-semantic-interposition)
   # g++ 12 reports these in correct code once it has inlined std::string and std::vector, and more
   # so under the sanitizers: they stay visible but do not stop a build. -Wrestrict is wrong more
   # often than right (GCC bug 105651).
