@@ -125,11 +125,12 @@ def check_orphans(tree, house):
             continue
         folder, named = os.path.dirname(name), False
         while folder and not named:
-            text = tree.text(f"{folder}/CMakeLists.txt") \
-                if f"{folder}/CMakeLists.txt" in tree.files else ""
-            named = os.path.relpath(name, folder) in text.split() or \
-                re.search(r"(?<![\w/.-])" + re.escape(os.path.relpath(name, folder)) + r"(?![\w.])",
-                          text) is not None
+            build_file = f"{folder}/CMakeLists.txt"
+            text = tree.text(build_file) if build_file in tree.files else ""
+            written = re.escape(os.path.relpath(name, folder))
+            if "/" not in written:  # a file(GLOB ...) takes the files of its own folder
+                written += r"|\*\.cc"
+            named = re.search(rf"(?<![\w/.-])({written})(?![\w.])", text) is not None
             folder = os.path.dirname(folder)
         if not named:
             problems.append(

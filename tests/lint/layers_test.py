@@ -58,6 +58,8 @@ class Layers(fixture.LintTest):
 
     def test_a_file_that_nothing_builds_is_found(self):
         self.assert_finds({"broker/base/lost.cc": ""}, "broker/base/lost.cc:1: no CMakeLists.txt")
+        glob = "file(GLOB all CONFIGURE_DEPENDS *.cc)\nlayer(broker/base SOURCES ${all})\n"
+        self.assert_clean({"broker/base/b.cc": "", "broker/base/CMakeLists.txt": glob})
 
     def test_includes_start_at_the_root(self):
         self.assert_finds({"broker/base/a.cc": '#include "a.h"\n#include "../x.h"\n'},
