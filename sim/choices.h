@@ -1,7 +1,7 @@
 #pragma once
-// Choices: every decision of the world is a function of (seed, stream, entity, k), never of the order
-// in which decisions are taken. So one more fiber or message elsewhere changes no other choice, and
-// a plan or a recording can override any choice by its key.
+// Choices: every decision of the world is a function of (seed, stream, entity, k), never of the
+// order in which decisions are taken. So one more fiber or message elsewhere changes no other
+// choice, and a plan or a recording can override any choice by its key.
 //
 // Invariants:
 //   - the value of a choice is below its bound, and 0 always means that nothing bad happens;
@@ -65,7 +65,8 @@ class Choices {
     auto raw = base::mix64(point.base_ + k * 0xd1342543de82ef95ULL);
     // The high half of a product: no division, and a bias below 2^-32 for the bounds in use.
     uint64_t value = bound <= UINT32_MAX ? ((raw >> 32) * bound) >> 32 : raw % bound;
-    if (special_) [[unlikely]] return draw_special(point, k, bound, value);
+    if (special_) [[unlikely]]
+      return draw_special(point, k, bound, value);
     return value;
   }
   // True in `permille` of a thousand draws; a value of 0 is false.

@@ -45,8 +45,8 @@ Shard::OwnTasks::OwnTasks(Kernel& kernel, base::ShardId id, uint32_t count, uint
 Shard::Shard(Kernel& kernel, KernelNode& node, base::ShardId id, uint32_t count)
     : kernel_(kernel),
       node_(node),
-      tasks_(kernel, id, count,
-             base::combine(base::combine(node.path, node.incarnation), id.value), *this) {
+      tasks_(kernel, id, count, base::combine(base::combine(node.path, node.incarnation), id.value),
+             *this) {
   CHECK(id.value < count);
   for (uint32_t to = 0; to < count; ++to) {
     post_delays_.emplace_back(kernel.choices(), kPostStream, base::combine(tasks_.path(), to));
@@ -269,7 +269,8 @@ void Kernel::run_events_of_this_instant() {
     events_.pop_back();
     --event.target->pending_events_;
     event.target->on_event(event.argument);
-    if (!kills_.empty()) [[unlikely]] run_kills();
+    if (!kills_.empty()) [[unlikely]]
+      run_kills();
   }
   fire_timers(now_ns_);
 }
@@ -292,7 +293,8 @@ bool Kernel::step(int64_t limit_ns) {
     Shard* shard = running_round_.front();
     running_round_.erase(running_round_.begin());
     run_shard(*shard);
-    if (!kills_.empty()) [[unlikely]] run_kills();
+    if (!kills_.empty()) [[unlikely]]
+      run_kills();
   }
   return true;
 }

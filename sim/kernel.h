@@ -39,9 +39,9 @@ class EventTarget {
 
 // The clock of a node: world time to monotonic time and back.
 struct NodeClock {
-  int64_t drift_ppb = 0;        // parts per billion; fixed while the node runs
-  int64_t offset_ns = 0;        // of the monotonic clock
-  int64_t wall_offset_ns = 0;   // wall = monotonic + this
+  int64_t drift_ppb = 0;       // parts per billion; fixed while the node runs
+  int64_t offset_ns = 0;       // of the monotonic clock
+  int64_t wall_offset_ns = 0;  // wall = monotonic + this
   bool wall_frozen = false;
   int64_t wall_frozen_at_ns = 0;
   // Effects: how often fibers read the wall clock or waited by the monotonic one.
@@ -66,13 +66,14 @@ struct KernelOptions {
 // The machine-wide part of a node that its shards share.
 struct KernelNode {
   uint32_t index = 0;
-  uint64_t path = 0;      // hash of the name: stable entity of the node
+  uint64_t path = 0;  // hash of the name: stable entity of the node
   uint32_t incarnation = 0;
-  bool running = false;   // a process is up
+  bool running = false;  // a process is up
   bool paused = false;
   bool dying = false;     // a fiber of it stands in die_here(); the kill comes next
   uint64_t slowness = 1;  // factor on the cost of work
-  uint64_t late_runs = 0;  // fibers that ran at least tenfold later than without the factor or pause
+  uint64_t late_runs =
+      0;  // fibers that ran at least tenfold later than without the factor or pause
   NodeClock clock;
   TraceHash hash;
   uint64_t events = 0;
@@ -91,9 +92,7 @@ class Shard final : public EventTarget {
   // Posts that have not arrived are dropped, now and later.
   void close();
   // All shards of this incarnation, by id, owned by whoever made them: where posts go.
-  void set_siblings(const std::vector<std::unique_ptr<Shard>>* siblings) {
-    siblings_ = siblings;
-  }
+  void set_siblings(const std::vector<std::unique_ptr<Shard>>* siblings) { siblings_ = siblings; }
 
  private:
   friend class Kernel;
@@ -123,7 +122,7 @@ class Shard final : public EventTarget {
   bool wake_scheduled_ = false;
   bool closed_ = false;
   const std::vector<std::unique_ptr<Shard>>* siblings_ = nullptr;
-  std::vector<ChoicePoint> post_delays_;  // by target shard
+  std::vector<ChoicePoint> post_delays_;             // by target shard
   std::vector<base::UniqueFunction<void()>> posts_;  // on their way to this shard, by slot
   std::vector<uint32_t> free_posts_;
 };
@@ -138,8 +137,8 @@ class Kernel final : public runtime::Scheduler {
   Choices& choices() { return choices_; }
 
   // ---- events
-  // on_event(argument) of `target` at world time `at_ns` (not before now), on the main stack. Events
-  // of one instant happen in the order in which they were scheduled.
+  // on_event(argument) of `target` at world time `at_ns` (not before now), on the main stack.
+  // Events of one instant happen in the order in which they were scheduled.
   void schedule(int64_t at_ns, EventTarget& target, uint64_t argument);
   // Runs `fn` at `at_ns` on the main stack.
   void schedule(int64_t at_ns, base::UniqueFunction<void()> fn);
@@ -155,9 +154,9 @@ class Kernel final : public runtime::Scheduler {
   static KernelNode& node_of(const runtime::Tasks& tasks);
   // Ends the waits and unwinds the fibers of these shards. They must then be retired.
   void kill_shards(std::span<const std::unique_ptr<Shard>> shards);
-  // From a fiber of `node` (a probe, a seam call) or the main stack: `kill` runs on the main stack as
-  // soon as the running fiber is suspended, before any other fiber runs. Does not return when the
-  // running fiber belongs to the node.
+  // From a fiber of `node` (a probe, a seam call) or the main stack: `kill` runs on the main stack
+  // as soon as the running fiber is suspended, before any other fiber runs. Does not return when
+  // the running fiber belongs to the node.
   void kill_soon(KernelNode& node, base::UniqueFunction<void()> kill);
   // A shard may have become able to run: after a pause.
   void poke(Shard& shard);

@@ -10,9 +10,9 @@ namespace verdict::base {
 
 }  // namespace verdict::base
 
-#define CHECK(condition)                                                     \
-  do {                                                                       \
-    if (!(condition)) [[unlikely]] {                                         \
-      ::verdict::base::check_failed(#condition, __FILE__, __LINE__);         \
-    }                                                                        \
+#define CHECK(condition)                                             \
+  do {                                                               \
+    if (!(condition)) [[unlikely]] {                                 \
+      ::verdict::base::check_failed(#condition, __FILE__, __LINE__); \
+    }                                                                \
   } while (false)

@@ -45,9 +45,7 @@ class Slice {
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
   std::span<const std::byte> bytes() const { return {data_, size_}; }
-  std::string_view text() const {
-    return {reinterpret_cast<const char*>(data_), size_};
-  }
+  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
 
   // The part [from, from + count); shares the buffer.
   Slice cut(size_t from, size_t count) const;

@@ -20,8 +20,8 @@ std::string Uuid::to_string() const {
   for (size_t i = 0; i < kTextSize; ++i) {
     auto value = (static_cast<uint128>(high) << 64) | low;
     size_t shift = i < 21 ? 122 - 6 * i : 0;
-    auto six = i < 21 ? static_cast<size_t>(value >> shift) & 63
-                      : (static_cast<size_t>(value) & 3) << 4;
+    auto six =
+        i < 21 ? static_cast<size_t>(value >> shift) & 63 : (static_cast<size_t>(value) & 3) << 4;
     text.push_back(kAlphabet[six]);
   }
   CHECK(text.size() == kTextSize);

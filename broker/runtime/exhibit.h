@@ -12,18 +12,19 @@
 
 namespace verdict::runtime {
 
-#define VERDICT_EXHIBIT_LIST(X)                                                                   \
-  X(ack_before_write, "ack-before-write", "a produce is acknowledged before it is written")       \
-  X(segment_directory_not_synced, "segment-directory-not-synced",                                 \
-    "the directory of a new segment is never synced (KAFKA-3968)")                                \
-  X(torn_tail_kept, "torn-tail-kept", "recovery keeps the bytes after a torn batch")              \
-  X(producer_state_not_rebuilt, "producer-state-not-rebuilt",                                     \
-    "a restart forgets what producers have sent (Redpanda #3039)")                                \
-  X(dedup_forgotten_at_roll, "dedup-forgotten-at-roll",                                           \
-    "a new segment starts with an empty table of producers")                                      \
-  X(ack_after_failed_sync, "ack-after-failed-sync",                                               \
-    "a failed sync is tried again and the second success believed (fsyncgate)")                   \
-  X(ack_before_sync, "ack-before-sync", "a produce is acknowledged 1 ms before the sync it "      \
+#define VERDICT_EXHIBIT_LIST(X)                                                             \
+  X(ack_before_write, "ack-before-write", "a produce is acknowledged before it is written") \
+  X(segment_directory_not_synced, "segment-directory-not-synced",                           \
+    "the directory of a new segment is never synced (KAFKA-3968)")                          \
+  X(torn_tail_kept, "torn-tail-kept", "recovery keeps the bytes after a torn batch")        \
+  X(producer_state_not_rebuilt, "producer-state-not-rebuilt",                               \
+    "a restart forgets what producers have sent (Redpanda #3039)")                          \
+  X(dedup_forgotten_at_roll, "dedup-forgotten-at-roll",                                     \
+    "a new segment starts with an empty table of producers")                                \
+  X(ack_after_failed_sync, "ack-after-failed-sync",                                         \
+    "a failed sync is tried again and the second success believed (fsyncgate)")             \
+  X(ack_before_sync, "ack-before-sync",                                                     \
+    "a produce is acknowledged 1 ms before the sync it "                                    \
     "promises")
 
 enum class Exhibit : uint8_t {

@@ -110,13 +110,13 @@ struct TrampolineAccess {
 #ifdef VERDICT_ASAN
     const void* bottom = nullptr;
     size_t size = 0;
-    __sanitizer_finish_switch_fiber(to->asan_fake_stack_, &bottom, &size);
+    __sanitizer_finish_switch_fiber(to->asan_stack_, &bottom, &size);
     if (from->asan_bottom_ == nullptr) {
       from->asan_bottom_ = bottom;
       from->asan_size_ = size;
     }
 #endif
-    std::memcpy(exception_state(), to->exception_state_, sizeof to->exception_state_);
+    std::memcpy(to->exception_slot_, to->exception_state_, sizeof to->exception_state_);
   }
 
   static void enter(fc::transfer_t transfer) {
@@ -135,7 +135,8 @@ void FiberContext::prepare(Stack stack, void (*entry)(void*), void* argument) {
   argument_ = argument;
   exception_state_[0] = nullptr;
   exception_state_[1] = nullptr;
-  asan_fake_stack_ = nullptr;
+  exception_slot_ = exception_state();
+  asan_stack_ = nullptr;
   asan_bottom_ = stack.low;
   asan_size_ = stack.size;
   sp_ = fc::make_fcontext(static_cast<char*>(stack.low) + stack.size, stack.size,
@@ -146,14 +147,25 @@ void FiberContext::prepare(Stack stack, void (*entry)(void*), void* argument) {
 #endif
 }
 
+bool FiberContext::unwinding() const {
+  CHECK(exception_slot_ != nullptr);
+  // The second word of the state begins with the count of uncaught exceptions.
+  unsigned uncaught = 0;
+  std::memcpy(&uncaught, static_cast<const char*>(exception_slot_) + sizeof(void*),
+              sizeof uncaught);
+  return uncaught != 0;
+}
+
 void FiberContext::switch_to(FiberContext& target, bool last) {
   CHECK(target.sp_ != nullptr);
-  std::memcpy(exception_state_, exception_state(), sizeof exception_state_);
+  // A scheduler stays on its thread, so the look-up is done once.
+  if (exception_slot_ == nullptr) exception_slot_ = exception_state();
+  std::memcpy(exception_state_, exception_slot_, sizeof exception_state_);
   Departure departure{this, &target, last};
 #ifdef VERDICT_ASAN
-  // A null slot would free the fake stack of a fiber that ends: with
+  // A null slot would free the shadow stack of a fiber that ends: with
   // detect_stack_use_after_return=0 there is none, so the slot is always given.
-  __sanitizer_start_switch_fiber(&asan_fake_stack_, target.asan_bottom_, target.asan_size_);
+  __sanitizer_start_switch_fiber(&asan_stack_, target.asan_bottom_, target.asan_size_);
 #endif
 #ifdef VERDICT_TSAN
   if (tsan_fiber_ == nullptr) tsan_fiber_ = __tsan_get_current_fiber();

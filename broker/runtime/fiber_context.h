@@ -1,9 +1,9 @@
 #pragma once
 // A stack and the switch between two of them. The only code that touches Boost.Context.
 //
-// Every switch also swaps the C++ runtime's exception state, which is kept per thread: the bare jump
-// leaves it alone, so that two fibers suspended inside `catch` would rethrow each other's exception.
-// ASan and TSan are told of every switch.
+// Every switch also swaps the C++ runtime's exception state, which is kept per thread: the bare
+// jump leaves it alone, so that two fibers suspended inside `catch` would rethrow each other's
+// exception. ASan and TSan are told of every switch.
 
 #include <cstddef>
 #include <vector>
@@ -11,8 +11,8 @@
 namespace verdict::runtime {
 
 struct Stack {
-  void* low = nullptr;   // first usable byte, above the guard page
-  size_t size = 0;       // usable bytes
+  void* low = nullptr;  // first usable byte, above the guard page
+  size_t size = 0;      // usable bytes
 };
 
 // Recycles stacks with a guard page below each. A fresh stack costs 12 us, a recycled one 50 ns.
@@ -48,18 +48,22 @@ class FiberContext {
   // never continued and may be recycled by the target.
   void switch_to(FiberContext& target, bool last = false);
 
+  // Whether an exception unwinds the stack of this context, which runs.
+  bool unwinding() const;
+
  private:
   friend struct TrampolineAccess;
 
   void* sp_ = nullptr;
   void* exception_state_[2] = {nullptr, nullptr};
+  void* exception_slot_ = nullptr;  // where the thread keeps the state of who runs
   void (*entry_)(void*) = nullptr;
   void* argument_ = nullptr;
   Stack stack_;
-  void* asan_fake_stack_ = nullptr;
+  void* asan_stack_ = nullptr;
   const void* asan_bottom_ = nullptr;
   size_t asan_size_ = 0;
-  void* tsan_fiber_ = nullptr;
+  [[maybe_unused]] void* tsan_fiber_ = nullptr;
 };
 
 }  // namespace verdict::runtime

@@ -18,7 +18,7 @@
 namespace verdict::runtime {
 
 enum class OpenMode : uint8_t {
-  open_existing,     // not_found when absent
+  open_existing,  // not_found when absent
   open_or_create,
   create_exclusive,  // already_exists when present
 };
@@ -29,8 +29,8 @@ class File {
   virtual ~File() = default;
   // Up to `n` bytes from `offset`; short only at the end of the file.
   virtual base::Result<base::Slice> read_at(uint64_t offset, size_t n) = 0;
-  // Writes all of `slices`; beyond the end the file grows, a gap reads as zeros. no_space, io. After
-  // an error any prefix may be there.
+  // Writes all of `slices`; beyond the end the file grows, a gap reads as zeros. no_space, io.
+  // After an error any prefix may be there.
   virtual base::Result<> write_at(uint64_t offset, std::span<const base::Slice> slices) = 0;
   // Makes durable every write and truncate that returned before this call. After a failure the
   // state of those writes is unknown for good: a later sync that succeeds promises nothing for

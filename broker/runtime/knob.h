@@ -16,7 +16,10 @@ struct Knob {
   int64_t trial_max;
   uint64_t hash;
   constexpr Knob(std::string_view n, int64_t standard_value, int64_t min, int64_t max)
-      : name(n), standard(standard_value), trial_min(min), trial_max(max),
+      : name(n),
+        standard(standard_value),
+        trial_min(min),
+        trial_max(max),
         hash(base::hash_text(n)) {}
 };
 

@@ -1,7 +1,6 @@
 #include "broker/runtime/scheduler.h"
 
 #include <algorithm>
-#include <exception>
 #include <limits>
 
 #include "broker/base/hash.h"
@@ -55,8 +54,8 @@ void Scheduler::unlink_waits(Fiber& fiber) {
 
 Wake Scheduler::suspend(WaitNode* nodes, size_t count, Instant deadline, bool cancellable) {
   CHECK(current_ != nullptr);
-  CHECK(std::uncaught_exceptions() == 0);
   Fiber& fiber = *current_;
+  CHECK(!fiber.context_.unwinding());
   CHECK(!fiber.killed_);
   fiber.wait_nodes_ = nodes;
   fiber.wait_node_count_ = count;
@@ -66,8 +65,8 @@ Wake Scheduler::suspend(WaitNode* nodes, size_t count, Instant deadline, bool ca
   }
   fiber.cancellable_ = cancellable;
   fiber.state_ = Fiber::State::waiting;
-  fiber.deadline_ns_ = deadline == Instant::never() ? kNever
-                                                    : world_deadline(*fiber.tasks_, deadline);
+  fiber.deadline_ns_ =
+      deadline == Instant::never() ? kNever : world_deadline(*fiber.tasks_, deadline);
   if (fiber.deadline_ns_ < fiber.armed_ns_) arm(fiber, fiber.deadline_ns_);
   fiber.context_.switch_to(main_);
   if (fiber.killed_) throw FiberKilled{};
@@ -84,8 +83,8 @@ void Scheduler::wake(Fiber& fiber, Wake reason) {
 
 void Scheduler::yield() {
   CHECK(current_ != nullptr);
-  CHECK(std::uncaught_exceptions() == 0);
   Fiber& fiber = *current_;
+  CHECK(!fiber.context_.unwinding());
   fiber.state_ = Fiber::State::ready;
   fiber.wake_ = Wake::notified;
   enqueue(fiber);
@@ -95,8 +94,8 @@ void Scheduler::yield() {
 
 void Scheduler::die_here() {
   CHECK(current_ != nullptr);
-  CHECK(std::uncaught_exceptions() == 0);
   Fiber& fiber = *current_;
+  CHECK(!fiber.context_.unwinding());
   fiber.state_ = Fiber::State::waiting;
   fiber.cancellable_ = false;
   fiber.deadline_ns_ = kNever;
@@ -183,8 +182,8 @@ Fiber& Scheduler::allocate(Tasks& tasks, Fiber* parent, std::string_view name,
     }
     parent->children_.push_back(fiber);
   }
-  fiber.path_ = base::combine(parent != nullptr ? parent->path_ : tasks.path(),
-                              name_hash + ordinal);
+  fiber.path_ =
+      base::combine(parent != nullptr ? parent->path_ : tasks.path(), name_hash + ordinal);
   fiber.state_ = Fiber::State::ready;
   ++live_;
   on_spawn(fiber);

@@ -39,9 +39,12 @@ void WaitQueue::notify_all() {
 
 Result<> to_result(Wake wake, const char* what) {
   switch (wake) {
-    case Wake::notified: return {};
-    case Wake::timed_out: return base::fail(Errc::timed_out, what);
-    case Wake::cancelled: return base::fail(Errc::cancelled, what);
+    case Wake::notified:
+      return {};
+    case Wake::timed_out:
+      return base::fail(Errc::timed_out, what);
+    case Wake::cancelled:
+      return base::fail(Errc::cancelled, what);
   }
   CHECK(false);
   return {};
