@@ -52,9 +52,9 @@ class Loop {
   // called again: the node boots again on the same data, with Node::stop not set.
   void run(base::UniqueFunction<void(runtime::Node&)> main);
 
-  // Ends the node as a crash of its process would: its fibers unwind by FiberKilled, children first,
-  // what was written to its files stays, its sockets close. In a fiber of this node this call does
-  // not return; run() returns soon after it.
+  // Ends the node as a crash of its process would: its fibers unwind by FiberKilled, children
+  // first, what was written to its files stays, its sockets close. In a fiber of this node this
+  // call does not return; run() returns soon after it.
   void kill();
 
   // Sets Node::stop. May be called from any thread.
