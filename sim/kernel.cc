@@ -242,8 +242,10 @@ void Kernel::run_shard(Shard& shard) {
     if (now_ns_ - ready.key_ns > kLateFactor * options_.run_cost_max_ns) ++shard.node_.late_runs;
     runtime::Fiber& fiber = *ready.fiber;
     auto range = static_cast<uint64_t>(options_.run_cost_max_ns - options_.run_cost_min_ns + 1);
-    auto cost = options_.run_cost_min_ns +
-                static_cast<int64_t>(choices_.draw(fiber_choices_[fiber.id().slot].cost, range));
+    int64_t cost = options_.run_cost_min_ns;
+    if (range > 1) {
+      cost += static_cast<int64_t>(choices_.draw(fiber_choices_[fiber.id().slot].cost, range));
+    }
     record(shard.node_, EventKind::run, fiber.path(), fiber.resumes(),
            static_cast<uint64_t>(fiber.last_wake()));
     shard.charged_ns_ = 0;

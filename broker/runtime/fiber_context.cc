@@ -147,15 +147,6 @@ void FiberContext::prepare(Stack stack, void (*entry)(void*), void* argument) {
 #endif
 }
 
-bool FiberContext::unwinding() const {
-  CHECK(exception_slot_ != nullptr);
-  // The second word of the state begins with the count of uncaught exceptions.
-  unsigned uncaught = 0;
-  std::memcpy(&uncaught, static_cast<const char*>(exception_slot_) + sizeof(void*),
-              sizeof uncaught);
-  return uncaught != 0;
-}
-
 void FiberContext::switch_to(FiberContext& target, bool last) {
   CHECK(target.sp_ != nullptr);
   // A scheduler stays on its thread, so the look-up is done once.

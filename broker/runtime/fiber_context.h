@@ -49,7 +49,10 @@ class FiberContext {
   void switch_to(FiberContext& target, bool last = false);
 
   // Whether an exception unwinds the stack of this context, which runs.
-  bool unwinding() const;
+  bool unwinding() const {
+    // The second word of the state begins with the count of uncaught exceptions.
+    return *(static_cast<const unsigned*>(exception_slot_) + sizeof(void*) / sizeof(unsigned)) != 0;
+  }
 
  private:
   friend struct TrampolineAccess;

@@ -361,11 +361,18 @@ int64_t Scheduler::next_timer_ns() {
 }
 
 void Scheduler::fire_timers(int64_t world_ns) {
-  while (next_timer_ns() <= world_ns) {
-    Fiber& fiber = *fibers_[timers_.front().slot];
-    fiber.armed_ns_ = kNever;
+  while (!timers_.empty() && timers_.front().at_ns <= world_ns) {
+    const Timer timer = timers_.front();
     pop_timer();
-    wake(fiber, Wake::timed_out);
+    if (stale(timer)) continue;
+    Fiber& fiber = *fibers_[timer.slot];
+    fiber.armed_ns_ = kNever;
+    if (fiber.state_ != Fiber::State::waiting) continue;
+    if (fiber.deadline_ns_ <= world_ns) {
+      wake(fiber, Wake::timed_out);
+    } else if (fiber.deadline_ns_ != kNever) {
+      arm(fiber, fiber.deadline_ns_);
+    }
   }
 }
 

@@ -1,0 +1,30 @@
+// The one binary. Verbs try, nouns operate; each lives in a file of its own.
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "broker/base/crc32c.h"
+
+namespace {
+
+constexpr int kExitUsage = 2;
+
+void print_version() {
+  std::printf("verdict 0.1.0, compiler %s, crc32c %s, exhibits %s\n", __VERSION__,
+              verdict::base::crc32c_is_accelerated() ? "hardware" : "portable",
+              VERDICT_EXHIBITS ? "compiled in" : "not compiled in");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"A Kafka-compatible broker that can be put on trial", "verdict"};
+  app.require_subcommand(1);
+  app.add_subcommand("version", "What this binary is")->callback(print_version);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kExitUsage;
+  }
+  return 0;
+}
