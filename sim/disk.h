@@ -85,7 +85,7 @@ struct DiskEffects {
   uint64_t ops_stalled = 0;
   uint64_t bits_rotten = 0;
   uint64_t writes_misdirected = 0;
-  uint64_t pages_evicted_bytes = 0;  // forgotten bytes that left the page cache
+  uint64_t evicted_bytes = 0;     // forgotten bytes that left the page cache
   uint64_t power_losses = 0;
   uint64_t power_losses_by_shape[kLossShapes] = {};
   uint64_t power_losses_with_effect = 0;
@@ -205,14 +205,14 @@ class Disk final {
     ~Call();
     Disk& disk;
     runtime::WaitQueue queue;
-    uint32_t slot;
-    Inode* syncing = nullptr;  // set: the end of the call is the end of a sync
-    uint64_t covered = 0;      // operations up to this sequence
+    uint32_t slot = 0;
+    uint32_t generation = 0;
+    InodeRef syncing;     // set: the end of the call is the end of a sync
+    uint64_t covered = 0;  // operations up to this sequence
     uint64_t ordinal = 0;
     uint32_t failures_before = 0;
-    bool sync_fails = false;
-    bool failed = false;
-    bool held = false;  // ended while the disk was stalled
+    bool failed = false;  // a sync: will fail or has failed
+    bool held = false;    // waits for the end of a stall
   };
   struct Slot {
     uint32_t generation = 0;
@@ -225,24 +225,38 @@ class Disk final {
   void wait_for_release(runtime::Tasks& tasks);
   // Suspends for a keyed time in [min, max], times the slowness.
   void wait_for_device(runtime::Tasks& tasks, ChoicePoint& point, int64_t min_ns, int64_t max_ns);
-  base::Result<> sync(runtime::Tasks& tasks, const std::shared_ptr<Inode>& inode);
-  int64_t sync_duration_ns(Place& place);
-  bool sync_is_to_fail(Place& place);
-  bool error_hits(bool DiskErrors::*kind, Place& place);
-  base::Error io_error(const char* what, const Place& place);
+  void wait(Call& call, int64_t duration_ns);
+
   base::Result<base::Slice> read(runtime::Tasks& tasks, Inode& inode, uint64_t offset, size_t n);
   base::Result<> write(runtime::Tasks& tasks, Inode& inode, uint64_t offset,
                        std::span<const base::Slice> slices);
   void write_prefix(Inode& inode, uint64_t offset, std::span<const base::Slice> slices,
                     uint64_t limit);
+  uint64_t fitting_bytes(const Inode& inode, uint64_t offset, uint64_t length) const;
   base::Result<> truncate(runtime::Tasks& tasks, Inode& inode, uint64_t size);
+  base::Result<> sync(runtime::Tasks& tasks, const InodeRef& inode);
+  base::Result<InodeRef> open(runtime::Tasks& tasks, Inode& directory, std::string_view name,
+                              runtime::OpenMode mode, bool is_directory);
+  base::Result<> rename(runtime::Tasks& tasks, Inode& directory, std::string_view from,
+                        std::string_view to);
+  base::Result<> remove(runtime::Tasks& tasks, Inode& directory, std::string_view name);
+
+  int64_t sync_duration_ns(Place& place);
+  bool sync_is_to_fail(Place& place);
+  bool error_hits(bool DiskErrors::*kind, Place& place);
+  std::unexpected<base::Error> io_error(const char* what, const Place& place);
   uint64_t room_bytes() const;
-  uint64_t misdirected_offset(Place& place, const Inode& inode, uint64_t offset);
-  void watch(DiskOpKind kind, DiskOpPhase phase, Place& place, bool ok, bool is_directory = false);
-  void name_changed(Inode& inode, NameOpKind kind);
+  std::optional<uint64_t> misdirected_offset(const Inode& inode, uint64_t offset, uint64_t end);
+  void watch(DiskOpKind kind, DiskOpPhase phase, const Place& place, uint64_t k, bool ok,
+             bool is_directory = false);
+  // Counts, records and shows a name operation in `directory` that succeeded.
+  void name_changed(const Inode& directory, NameOpKind kind, uint64_t name_hash, Place& place);
   Place& place_of(const std::string& path);
-  // Pending writes up to this instant may have been written back by themselves.
+  // No pending write younger than this was written back by itself.
   int64_t writeback_limit_ns() const;
+  // What is too old to be pending becomes durable.
+  void write_back_old(Inode& inode);
+  void record_fault(uint64_t entity, uint64_t what);
 
   Kernel& kernel_;
   KernelNode& node_;

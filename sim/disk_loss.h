@@ -37,12 +37,14 @@ struct LossReport {
   uint64_t ordinal = 0;  // of the power loss on this disk, from 1
   int64_t at_ns = 0;
   LossShape shape = LossShape::everything_kept;
-  std::vector<File> files;                  // that lost bytes or changed their size
+  std::vector<File> files;  // that lost bytes, changed their size or went with their name
   std::vector<std::string> names_lost;      // paths that were there and are not
-  std::vector<std::string> names_returned;  // paths whose removal or renaming was lost
+  std::vector<std::string> names_returned;  // paths that were removed or renamed and are back
+  std::vector<std::string> names_reverted;  // paths that lead to the file which they led to before
   uint64_t bytes_lost() const;
   bool has_effect() const {
-    return !files.empty() || !names_lost.empty() || !names_returned.empty();
+    return !files.empty() || !names_lost.empty() || !names_returned.empty() ||
+           !names_reverted.empty();
   }
 };
 

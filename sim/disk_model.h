@@ -76,6 +76,7 @@ struct NameOp {
 };
 
 struct Inode {
+  uint64_t id = 0;  // counts the inodes of this disk
   bool is_directory = false;
   bool linked = false;     // a current name leads here
   bool cold = false;       // not read since the last power loss
@@ -97,8 +98,12 @@ struct Inode {
 };
 
 // Applies one name operation to a set of entries.
-void apply(const NameOp& op, DiskEntries& entries);
-// The device's view of a write or truncate; a misdirected write lands at its device offset.
+void apply_name(const NameOp& op, DiskEntries& entries);
+// The number of operations in the log up to the last durable one: their sizes are on the device.
+size_t durable_count(const Inode& file);
+// Puts the bytes of a write where they land on the device, which differs when it is misdirected.
+void write_to_device(const FileOp& op, DiskContent& content);
+// The device's view after a durable operation.
 void apply_to_device(const FileOp& op, DiskContent& content);
 
 class DiskModel {
@@ -127,7 +132,10 @@ class DiskModel {
   uint64_t evict(Inode& file);
   // What of `file` is on the device.
   DiskContent device_content(const Inode& file) const;
+  // Whether these bytes, as they read now, survive every power loss; no when in doubt.
   bool is_durable(const Inode& file, uint64_t offset, uint64_t length) const;
+  // Everything below is durable, misdirected writes and bit rot apart.
+  uint64_t durable_through(const Inode& file) const;
   // Flips a bit that no operation of the log covers; false when there is one, or no such byte.
   bool flip_bit(Inode& file, uint64_t offset, uint32_t bit);
 
@@ -139,20 +147,24 @@ class DiskModel {
   void handle_opened(Inode& inode) { ++inode.handles; }
   void handle_closed(Inode& inode);
 
-  // Calls `visit(path, inode)` for everything below the root, in the order of paths.
+  // Calls `fn(path, inode)` for everything below the root: parents first, siblings by name.
   void visit(const std::function<void(const std::string&, const InodeRef&)>& fn) const;
   // After a power loss replaced contents and entries: counts and links anew.
   void recount();
   void clear();
 
  private:
-  void merge_front(Inode& file);
+  InodeRef make_inode(bool is_directory, const std::string& path);
+  // The current content of `file` occupied `before` bytes until now.
+  void account(const Inode& file, uint64_t before);
+  void log_name(Inode& directory, NameOp op);
   void unlink(Inode& inode);
   void set_places(Inode& inode, const std::string& path);
 
   std::function<Place&(const std::string&)> place_of_;
   InodeRef root_;
   uint64_t sequence_ = 0;
+  uint64_t inodes_ = 0;
   uint64_t used_bytes_ = 0;
 };
 
