@@ -201,6 +201,10 @@ void Disk::wait_for_device(runtime::Tasks& tasks, ChoicePoint& point, int64_t mi
   wait(call, duration);
 }
 
+void Disk::wait_for_name(runtime::Tasks& tasks, Inode& inode) {
+  wait_for_device(tasks, inode.place->device, options_.name_min_ns, options_.name_max_ns);
+}
+
 int64_t Disk::writeback_limit_ns() const {
   return stalled_ ? stalled_since_ns_ : kernel_.now_ns();
 }
@@ -244,6 +248,10 @@ Result<Slice> Disk::read(runtime::Tasks& tasks, Inode& inode, uint64_t offset, s
     wait_for_device(tasks, inode.place->device, options_.cold_read_min_ns,
                     options_.cold_read_max_ns);
   }
+  if (offset < inode.current.size() &&
+      std::min<uint64_t>(n, inode.current.size() - offset) > base::MutableBuffer::kBytesMax) {
+    return base::fail(Errc::too_large, "read " + inode.place->path);
+  }
   if (error_hits(&DiskErrors::reads, *inode.place)) return io_error("read", *inode.place);
   Slice bytes = inode.current.read(offset, n);
   tasks.charge(options_.cache_cost_ns + static_cast<int64_t>(bytes.size()) / kBytesPerNs);
@@ -260,7 +268,9 @@ Result<> Disk::write(runtime::Tasks& tasks, Inode& inode, uint64_t offset,
     return base::fail(Errc::too_large, "write " + inode.place->path);
   }
   wait_for_release(tasks);
-  if (slow_factor_ > 1) {
+  if (offset < inode.current.size()) {
+    wait_for_name(tasks, inode);  // the rest of its first page may have to be read
+  } else if (slow_factor_ > 1) {
     wait_for_device(tasks, inode.place->device, options_.cache_cost_ns, options_.cache_cost_ns);
   }
   tasks.charge(options_.cache_cost_ns + static_cast<int64_t>(length) / kBytesPerNs);
@@ -325,7 +335,7 @@ void Disk::write_prefix(Inode& inode, uint64_t offset, std::span<const Slice> sl
 
 Result<> Disk::truncate(runtime::Tasks& tasks, Inode& inode, uint64_t size) {
   if (size > kFileBytesMax) return base::fail(Errc::too_large, "truncate " + inode.place->path);
-  wait_for_device(tasks, inode.place->device, options_.name_min_ns, options_.name_max_ns);
+  wait_for_name(tasks, inode);
   Place& place = *inode.place;
   uint64_t k = ++place.ordinals[static_cast<size_t>(DiskOpKind::truncate)];
   if (error_hits(&DiskErrors::writes, place)) return io_error("truncate", place);

@@ -2,8 +2,8 @@
 // The disk of one node: what is written survives a process crash, what is synced survives a power
 // loss, and everything in between is decided by keyed choices when the power goes.
 //
-// Writes pend until their file is synced, names until their directory is. Page-cache writes and
-// cached reads cost time but do not suspend; sync, truncate, rename, remove and cold reads do.
+// Writes pend until their file is synced, names until their directory is. Appends to the page cache
+// and cached reads cost time but do not suspend; everything else does.
 //
 // Invariants:
 //   - a sync that returned ok covers every write that returned before it was called, and no later
@@ -29,7 +29,7 @@ namespace verdict::sim {
 struct DiskOptions {
   uint64_t capacity_bytes = 64ULL << 30;
   int64_t cache_cost_ns = 1'000;  // of a write or a cached read, plus a quarter ns per byte
-  int64_t name_min_ns = 5'000;    // truncate, rename, remove
+  int64_t name_min_ns = 5'000;    // what names, sizes and overwritten pages take
   int64_t name_max_ns = 50'000;
   int64_t cold_read_min_ns = 50'000;  // first read of a file after a power loss
   int64_t cold_read_max_ns = 500'000;
@@ -225,6 +225,8 @@ class Disk final {
   void wait_for_release(runtime::Tasks& tasks);
   // Suspends for a keyed time in [min, max], times the slowness.
   void wait_for_device(runtime::Tasks& tasks, ChoicePoint& point, int64_t min_ns, int64_t max_ns);
+  // The same for what a device does to names and sizes.
+  void wait_for_name(runtime::Tasks& tasks, Inode& inode);
   void wait(Call& call, int64_t duration_ns);
 
   base::Result<base::Slice> read(runtime::Tasks& tasks, Inode& inode, uint64_t offset, size_t n);

@@ -34,15 +34,14 @@ void Disk::name_changed(const Inode& directory, NameOpKind kind, uint64_t name_h
 Result<InodeRef> Disk::open(runtime::Tasks& tasks, Inode& directory, std::string_view name,
                             OpenMode mode, bool is_directory) {
   if (!runtime::valid_file_name(name)) return base::fail(Errc::invalid, "file name");
-  tasks.charge(options_.cache_cost_ns);
-  if (mode != OpenMode::open_existing) wait_for_release(tasks);
+  wait_for_name(tasks, directory);
   auto entry = directory.entries.find(name);
   if (entry != directory.entries.end()) {
     if (mode == OpenMode::create_exclusive) {
       return refuse(Errc::already_exists, directory, name, "is there already");
     }
     if (entry->second->is_directory != is_directory) {
-      return refuse(Errc::wrong_state, directory, name,
+      return refuse(Errc::invalid, directory, name,
                     is_directory ? "is not a directory" : "is a directory");
     }
     return entry->second;
@@ -61,20 +60,19 @@ Result<> Disk::rename(runtime::Tasks& tasks, Inode& directory, std::string_view 
                       std::string_view to) {
   if (!runtime::valid_file_name(from)) return base::fail(Errc::invalid, "file name");
   if (!runtime::valid_file_name(to)) return base::fail(Errc::invalid, "file name");
-  wait_for_device(tasks, directory.place->device, options_.name_min_ns, options_.name_max_ns);
+  wait_for_name(tasks, directory);
   auto source = directory.entries.find(from);
+  auto target = directory.entries.find(to);
+  bool replaces = target != directory.entries.end() && from != to;
+  if (replaces && target->second->is_directory) {
+    return refuse(Errc::already_exists, directory, to, "is a directory");
+  }
   if (source == directory.entries.end()) {
     return refuse(Errc::not_found, directory, from, "no such file or directory");
   }
   if (from == to) return {};
-  auto target = directory.entries.find(to);
-  if (target != directory.entries.end()) {
-    if (target->second->is_directory) {
-      return refuse(Errc::already_exists, directory, to, "is a directory");
-    }
-    if (source->second->is_directory) {
-      return refuse(Errc::already_exists, directory, to, "is not a directory");
-    }
+  if (replaces && source->second->is_directory) {
+    return refuse(Errc::invalid, directory, to, "is not a directory");
   }
   Place& place = place_of(join(directory, to));
   if (error_hits(&DiskErrors::writes, place)) return io_error("rename", place);
@@ -86,7 +84,7 @@ Result<> Disk::rename(runtime::Tasks& tasks, Inode& directory, std::string_view 
 
 Result<> Disk::remove(runtime::Tasks& tasks, Inode& directory, std::string_view name) {
   if (!runtime::valid_file_name(name)) return base::fail(Errc::invalid, "file name");
-  wait_for_device(tasks, directory.place->device, options_.name_min_ns, options_.name_max_ns);
+  wait_for_name(tasks, directory);
   auto entry = directory.entries.find(name);
   if (entry == directory.entries.end()) {
     return refuse(Errc::not_found, directory, name, "no such file or directory");
@@ -151,7 +149,7 @@ class DiskDirectory final : public runtime::Directory,
   }
   Result<std::vector<runtime::DirectoryEntry>> list() override {
     check_shard();
-    tasks().charge(disk().options_.cache_cost_ns);
+    disk().wait_for_name(tasks(), *inode());
     std::vector<runtime::DirectoryEntry> entries;
     for (const auto& [name, child] : inode()->entries) {
       entries.push_back({name, child->is_directory});
@@ -172,6 +170,7 @@ class DiskDirectory final : public runtime::Directory,
   }
   Result<runtime::Space> space() override {
     check_shard();
+    disk().wait_for_name(tasks(), *inode());
     return runtime::Space{disk().options_.capacity_bytes, disk().room_bytes()};
   }
 };
