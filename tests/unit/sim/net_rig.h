@@ -1,0 +1,145 @@
+#pragma once
+// Machines with nothing but a network: programs boot, crash, lose power and come back.
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/base/hash.h"
+#include "broker/runtime/network.h"
+#include "broker/runtime/sync.h"
+#include "sim/kernel.h"
+#include "sim/net.h"
+
+namespace verdict::sim {
+
+inline constexpr int64_t kMs = 1'000'000;
+inline constexpr int64_t kSecond = 1'000'000'000;
+
+// What a program of the rig gets.
+struct NetProgram {
+  runtime::Tasks& tasks;
+  runtime::Network& network;
+  runtime::Instant now() const { return tasks.scheduler().now(tasks); }
+  runtime::Instant in_ms(int64_t ms) const { return now() + runtime::milliseconds(ms); }
+  void sleep_ms(int64_t ms) const {
+    (void)tasks.scheduler().suspend(nullptr, 0, in_ms(ms), true);
+  }
+};
+
+// Options without chance: every packet takes exactly 100 us, no read is short.
+inline NetOptions plain_net() {
+  NetOptions options;
+  options.latency_min_ns = 100'000;
+  options.latency_jitter_ns = 0;
+  options.tail_permille = 0;
+  options.short_read_permille = 0;
+  options.window_min_bytes = 64 * 1024;
+  options.window_max_bytes = 64 * 1024;
+  return options;
+}
+
+class NetRig {
+ public:
+  using Body = std::function<void(NetProgram&)>;
+
+  explicit NetRig(uint64_t seed = 1, NetOptions options = {})
+      : kernel({.seed = seed}), net(kernel, options) {}
+  ~NetRig() {
+    for (uint32_t i = 0; i < machines_.size(); ++i) {
+      if (machines_[i]->process != nullptr) crash(i);
+    }
+    kernel.drop_events();
+  }
+
+  uint32_t add(std::string_view name) {
+    machines_.push_back(std::make_unique<Machine>());
+    machines_.back()->node = &kernel.add_node(name);
+    net.register_node(*machines_.back()->node, name);
+    return machines_.back()->node->index;
+  }
+  KernelNode& node(uint32_t i) { return *machines_[i]->node; }
+  std::string address(uint32_t i) { return net.address(node(i)); }
+
+  void boot(uint32_t i, Body body) {
+    Machine& m = *machines_[i];
+    ASSERT_EQ(m.process, nullptr);
+    ++m.node->incarnation;
+    m.process = std::make_unique<Process>();
+    Process& p = *m.process;
+    p.body = std::move(body);
+    p.shards.push_back(std::make_unique<Shard>(kernel, *m.node, base::ShardId{0}, 1));
+    Shard& shard = *p.shards.back();
+    shard.set_siblings(&p.shards);
+    p.network = net.attach(*m.node, shard.tasks());
+    kernel.spawn_root(shard.tasks(), "main", [&p, &shard] {
+      NetProgram program{shard.tasks(), *p.network};
+      p.body(program);
+    });
+  }
+  void crash(uint32_t i) {
+    net.process_ended(node(i));
+    unwind(i);
+  }
+  void power_off(uint32_t i) {
+    net.power_lost(node(i));
+    if (machines_[i]->process != nullptr) unwind(i);
+  }
+  void power_on(uint32_t i) { net.power_back(node(i)); }
+  bool running(uint32_t i) { return machines_[i]->process != nullptr; }
+  void cut_both(uint32_t a, uint32_t b) {
+    net.cut(node(a), node(b));
+    net.cut(node(b), node(a));
+  }
+  void heal_both(uint32_t a, uint32_t b) {
+    net.heal(node(a), node(b));
+    net.heal(node(b), node(a));
+  }
+  void run_ms(int64_t ms) { kernel.run_until(kernel.now_ns() + ms * kMs); }
+
+  Kernel kernel;
+  Net net;
+
+ private:
+  struct Process {
+    std::vector<std::unique_ptr<Shard>> shards;
+    std::unique_ptr<runtime::Network> network;
+    Body body;
+  };
+  struct Machine {
+    KernelNode* node = nullptr;
+    std::unique_ptr<Process> process;
+  };
+  void unwind(uint32_t i) {
+    std::unique_ptr<Process> process = std::move(machines_[i]->process);
+    kernel.kill_shards(process->shards);
+    process->network.reset();
+    for (auto& shard : process->shards) kernel.retire(std::move(shard));
+    node(i).paused = false;
+  }
+  std::vector<std::unique_ptr<Machine>> machines_;
+};
+
+// Byte `position` of the stream `id`: every position differs, so gaps and repetitions show.
+inline char pattern(uint64_t id, uint64_t position) {
+  return static_cast<char>(base::mix64(id * 0x100000001b3ULL + position / 8) >>
+                           (8 * (position % 8)));
+}
+
+inline base::Slice pattern_slice(uint64_t id, uint64_t position, size_t n) {
+  std::string text;
+  for (size_t i = 0; i < n; ++i) text.push_back(pattern(id, position + i));
+  return base::Slice::copy_of(text);
+}
+
+inline bool matches_pattern(uint64_t id, uint64_t position, const base::Slice& slice) {
+  for (size_t i = 0; i < slice.size(); ++i) {
+    if (slice.text()[i] != pattern(id, position + i)) return false;
+  }
+  return true;
+}
+
+}  // namespace verdict::sim
