@@ -42,7 +42,7 @@ class Poller {
 
   Descriptor epoll_;
   bool has_nanoseconds_ = true;  // the kernel knows epoll_pwait2
-  std::array<epoll_event, kEventsPerPoll> events_;
+  std::array<epoll_event, kEventsPerPoll> events_{};
 };
 
 }  // namespace verdict::io
