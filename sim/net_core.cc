@@ -344,7 +344,7 @@ Slice NetCore::read(Connection& c, size_t s, size_t limit) {
   flow.received -= n;
   flow.released += n;
   flow.last_read_ns = kernel_.now_ns();
-  if (flow.acks_held) [[unlikely]] ++c.links[s]->effects.acks_held;
+  if (flow.acks_held && ack_path_cut(c, d)) [[unlikely]] ++c.links[s]->effects.acks_held;
   announce_release(c, d);
   return slice;
 }

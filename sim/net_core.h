@@ -116,6 +116,7 @@ class NetCore final : public EventTarget {
   void hold(Connection& c, size_t d);
   void tear(Connection& c, size_t d);
   void on_retransmit(Connection& c, size_t d);
+  void withhold_ack(Connection& c, size_t d);
   void on_acks(Connection& c, size_t d);
   void on_window(Connection& c, size_t d);
   void on_timeout(Connection& c, size_t d);

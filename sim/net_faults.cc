@@ -118,8 +118,9 @@ void NetCore::heal(Host& from, Host& to) {
       probe(c, d, flow.stalled ? flow.stalled_since_ns : kernel_.now_ns());
       const Flow& other = c.flows[1 - d];
       if (!other.acks_held) continue;
-      int64_t at = kernel_.now_ns() + draw_retransmit(c, 1 - d, other.acks_held_since_ns);
-      schedule(at, c, Kind::acks, 1 - d);
+      bool owes = other.stuck_since_ns != kNeverNs || other.releasing + other.released > 0;
+      int64_t wait = owes ? draw_retransmit(c, 1 - d, other.acks_held_since_ns) : 0;
+      schedule(kernel_.now_ns() + wait, c, Kind::acks, 1 - d);
     }
   });
 }

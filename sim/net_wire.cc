@@ -112,7 +112,7 @@ void NetCore::land(Connection& c, size_t d, const Flight& flight) {
       }
       flow.fin_arrived = true;
       record(reader, EventKind::net_fin, flow.entity, flow.delivered, 1);
-      if (flow.acks_held) start_stuck(c, d);
+      if (flow.acks_held) withhold_ack(c, d);
       notify_readable(c, r);
       return;
     case Packet::rst:
@@ -138,8 +138,17 @@ void NetCore::land_data(Connection& c, size_t d, uint32_t bytes) {
   record(reader, EventKind::net_deliver, flow.entity, flow.delivered, bytes);
   flow.received += bytes;
   flow.delivered += bytes;
-  if (flow.acks_held) [[unlikely]] start_stuck(c, d);
+  if (flow.acks_held) [[unlikely]] withhold_ack(c, d);
   notify_readable(c, r);
+}
+
+// Something arrived while acknowledgements are held. Once their way is free, the next one tells all.
+void NetCore::withhold_ack(Connection& c, size_t d) {
+  if (ack_path_cut(c, d)) {
+    start_stuck(c, d);
+  } else {
+    schedule(kernel_.now_ns() + draw_ack_latency(c, d), c, Kind::acks, d);
+  }
 }
 
 // ---------------------------------------------------------------- cuts

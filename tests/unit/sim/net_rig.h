@@ -89,6 +89,10 @@ class NetRig {
     if (machines_[i]->process != nullptr) unwind(i);
   }
   void power_on(uint32_t i) { net.power_back(node(i)); }
+  // After a pause.
+  void poke(uint32_t i) {
+    for (auto& shard : machines_[i]->process->shards) kernel.poke(*shard);
+  }
   bool running(uint32_t i) { return machines_[i]->process != nullptr; }
   void cut_both(uint32_t a, uint32_t b) {
     net.cut(node(a), node(b));
