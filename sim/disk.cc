@@ -125,7 +125,7 @@ const LossReport& Disk::power_lost() {
   last_loss_ = lose_power(model_, kernel_.choices(),
                           {.ordinal = effects_.power_losses,
                            .now_ns = kernel_.now_ns(),
-                           .writeback_limit_ns = writeback_limit_ns(),
+                           .device_alive_ns = device_alive_ns(),
                            .writeback_max_ns = options_.background_writeback_max_ns,
                            .node_entity = node_.path});
   ++effects_.power_losses_by_shape[static_cast<size_t>(last_loss_.shape)];
@@ -205,16 +205,14 @@ void Disk::wait_for_name(runtime::Tasks& tasks, Inode& inode) {
   wait_for_device(tasks, inode.place->device, options_.name_min_ns, options_.name_max_ns);
 }
 
-int64_t Disk::writeback_limit_ns() const {
-  return stalled_ ? stalled_since_ns_ : kernel_.now_ns();
-}
+int64_t Disk::device_alive_ns() const { return stalled_ ? stalled_since_ns_ : kernel_.now_ns(); }
 
 void Disk::write_back_old(Inode& inode) {
   if (inode.log.empty()) return;
   // With slack, so that it is done for many operations at once.
   int64_t age = options_.background_writeback_max_ns;
-  if (inode.log.front().at_ns > kernel_.now_ns() - age - age / 8) return;
-  model_.written_back(inode, std::min(kernel_.now_ns() - age, writeback_limit_ns()));
+  if (inode.log.front().at_ns > device_alive_ns() - age - age / 8) return;
+  model_.written_back(inode, device_alive_ns() - age);
 }
 
 // ---------------------------------------------------------------- errors, watchers
@@ -230,8 +228,9 @@ std::unexpected<base::Error> Disk::io_error(const char* what, const Place& place
   return base::fail(Errc::io, std::string(what) + " " + place.path + ": input/output error");
 }
 
-bool Disk::error_hits(bool DiskErrors::*kind, Place& place) {
-  if (!errors_) [[likely]] return false;
+bool Disk::error_hits(bool DiskErrors::* kind, Place& place) {
+  if (!errors_) [[likely]]
+    return false;
   if (!(*errors_.*kind) || !path_matches(errors_->pattern, place.path)) return false;
   return kernel_.choices().happens(place.error, errors_->permille);
 }
@@ -306,8 +305,8 @@ uint64_t Disk::fitting_bytes(const Inode& inode, uint64_t offset, uint64_t lengt
   return low;
 }
 
-// Small writes become one extent, so that a reader gets them back without a copy; of large ones each
-// slice is an operation of its own.
+// Small writes become one extent, so that a reader gets them back without a copy; of large ones
+// each slice is an operation of its own.
 void Disk::write_prefix(Inode& inode, uint64_t offset, std::span<const Slice> slices,
                         uint64_t limit) {
   constexpr uint64_t kJoinBytesMax = 16 * 1024;

@@ -47,16 +47,16 @@ enum class DiskOpPhase : uint8_t { before, after };
 // One operation as a watcher sees it. Paths have no leading slash; the root directory is "".
 struct DiskOp {
   DiskOpKind kind;
-  DiskOpPhase phase;       // sync has both, the others only `after`: done, about to return
-  std::string_view path;   // of a name operation: the (new) name's path
-  uint64_t k;              // counts from 1, per path and kind, over all incarnations
-  bool ok;                 // `after`: whether it succeeded
-  bool is_directory;       // sync of a directory
+  DiskOpPhase phase;      // sync has both, the others only `after`: done, about to return
+  std::string_view path;  // of a name operation: the (new) name's path
+  uint64_t k;             // counts from 1, per path and kind, over all incarnations
+  bool ok;                // `after`: whether it succeeded
+  bool is_directory;      // sync of a directory
 };
 
 // Sees operations as they happen, so that a fault can hit between a write and its sync. on_op runs
-// in the fiber that calls the disk, except for the end of a sync, which is on the main stack. It may
-// call kernel.kill_soon() for this disk's node.
+// in the fiber that calls the disk, except for the end of a sync, which is on the main stack. It
+// may call kernel.kill_soon() for this disk's node.
 class DiskWatcher {
  public:
   virtual ~DiskWatcher() = default;
@@ -78,14 +78,14 @@ bool path_matches(std::string_view pattern, std::string_view path);
 // What the faults really did; a fault whose counter did not move changed nothing.
 struct DiskEffects {
   uint64_t syncs_failed = 0;
-  uint64_t bytes_forgotten = 0;   // by failed syncs
-  uint64_t io_errors = 0;         // returned to callers, syncs included
+  uint64_t bytes_forgotten = 0;  // by failed syncs
+  uint64_t io_errors = 0;        // returned to callers, syncs included
   uint64_t no_space_errors = 0;
-  uint64_t ops_slowed = 0;        // at least tenfold
+  uint64_t ops_slowed = 0;  // at least tenfold
   uint64_t ops_stalled = 0;
   uint64_t bits_rotten = 0;
   uint64_t writes_misdirected = 0;
-  uint64_t evicted_bytes = 0;     // forgotten bytes that left the page cache
+  uint64_t evicted_bytes = 0;  // forgotten bytes that left the page cache
   uint64_t power_losses = 0;
   uint64_t power_losses_by_shape[kLossShapes] = {};
   uint64_t power_losses_with_effect = 0;
@@ -207,7 +207,7 @@ class Disk final {
     runtime::WaitQueue queue;
     uint32_t slot = 0;
     uint32_t generation = 0;
-    InodeRef syncing;     // set: the end of the call is the end of a sync
+    InodeRef syncing;      // set: the end of the call is the end of a sync
     uint64_t covered = 0;  // operations up to this sequence
     uint64_t ordinal = 0;
     uint32_t failures_before = 0;
@@ -245,7 +245,7 @@ class Disk final {
 
   int64_t sync_duration_ns(Place& place);
   bool sync_is_to_fail(Place& place);
-  bool error_hits(bool DiskErrors::*kind, Place& place);
+  bool error_hits(bool DiskErrors::* kind, Place& place);
   std::unexpected<base::Error> io_error(const char* what, const Place& place);
   uint64_t room_bytes() const;
   std::optional<uint64_t> misdirected_offset(const Inode& inode, uint64_t offset, uint64_t end);
@@ -254,8 +254,8 @@ class Disk final {
   // Counts, records and shows a name operation in `directory` that succeeded.
   void name_changed(const Inode& directory, NameOpKind kind, uint64_t name_hash, Place& place);
   Place& place_of(const std::string& path);
-  // No pending write younger than this was written back by itself.
-  int64_t writeback_limit_ns() const;
+  // Now, or when the device began to hang.
+  int64_t device_alive_ns() const;
   // What is too old to be pending becomes durable.
   void write_back_old(Inode& inode);
   void record_fault(uint64_t entity, uint64_t what);

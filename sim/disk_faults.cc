@@ -100,11 +100,11 @@ void Disk::misdirect_next_write(std::string pattern) {
 
 std::optional<uint64_t> Disk::misdirected_offset(const Inode& inode, uint64_t offset,
                                                  uint64_t end) {
-  if (misdirections_.empty()) [[likely]] return std::nullopt;
+  if (misdirections_.empty()) [[likely]]
+    return std::nullopt;
   const Place& place = *inode.place;
-  auto at = std::find_if(misdirections_.begin(), misdirections_.end(), [&](const auto& pattern) {
-    return path_matches(pattern, place.path);
-  });
+  auto at = std::find_if(misdirections_.begin(), misdirections_.end(),
+                         [&](const auto& pattern) { return path_matches(pattern, place.path); });
   if (at == misdirections_.end()) return std::nullopt;
   misdirections_.erase(at);
   uint64_t ordinal = place.ordinals[static_cast<size_t>(DiskOpKind::write)];

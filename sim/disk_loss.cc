@@ -9,15 +9,22 @@ namespace {
 using base::combine;
 
 constexpr ChoiceStream kShape{"disk.shape"};
-constexpr ChoiceStream kPoint{"disk.point"};          // where the write order ends
-constexpr ChoiceStream kPage{"disk.page"};            // how many writes a page loses, and its tear
-constexpr ChoiceStream kVictim{"disk.victim"};        // which page is lost
+// Where the write order ends.
+constexpr ChoiceStream kPoint{"disk.point"};
+// How many writes a page loses, and how the first of them is torn.
+constexpr ChoiceStream kPage{"disk.page"};
+// Which page is lost.
+constexpr ChoiceStream kVictim{"disk.victim"};
 constexpr ChoiceStream kSize{"disk.size"};
-constexpr ChoiceStream kNames{"disk.names"};          // how many name operations a directory loses
-constexpr ChoiceStream kSyncedName{"disk.synced_name"};  // 0: the sync of a file took its name along
-constexpr ChoiceStream kForgotten{"disk.forgotten"};  // 0: a forgotten write reached the device
-constexpr ChoiceStream kWriteback{"disk.writeback"};  // age from which on writes were written back
+// How many name operations a directory loses.
+constexpr ChoiceStream kNames{"disk.names"};
+// 0: the sync of a file took its name along.
+constexpr ChoiceStream kSyncedName{"disk.synced_name"};
+// 0: a forgotten write reached the device.
+constexpr ChoiceStream kForgotten{"disk.forgotten"};
 constexpr uint64_t kForgottenOdds = 4;
+// The age from which on writes were written back.
+constexpr ChoiceStream kWriteback{"disk.writeback"};
 
 // How far the pending writes of a page, or of a file, reached the device: operations before `limit`
 // whole, that at `limit` up to the file offset `torn_end`.
@@ -142,8 +149,7 @@ void PowerLoss::write_back() {
     uint64_t entity = entities_[id] = entity_of(*inode);
     if (inode->log.empty() && inode->name_log.empty()) continue;
     uint64_t age = draw(kWriteback, entity, static_cast<uint64_t>(input_.writeback_max_ns) + 1);
-    model_.written_back(*inode, std::min(input_.now_ns - static_cast<int64_t>(age),
-                                         input_.writeback_limit_ns));
+    model_.written_back(*inode, input_.device_alive_ns - static_cast<int64_t>(age));
   }
 }
 
@@ -244,8 +250,8 @@ void PowerLoss::plan_pages(FilePlan& plan) {
   plan.size_count = plan.file->log.size() - draw(kSize, plan.entity, open + 1);
 }
 
-void PowerLoss::lose_in_page(FilePlan& plan, const std::vector<PageOp>& ops, size_t from,
-                             size_t to, size_t lost, ChoicePoint& point) {
+void PowerLoss::lose_in_page(FilePlan& plan, const std::vector<PageOp>& ops, size_t from, size_t to,
+                             size_t lost, ChoicePoint& point) {
   CHECK(lost > 0);
   CHECK(lost <= to - from);
   const PageOp& first = ops[to - lost];
@@ -294,8 +300,8 @@ DiskContent PowerLoss::outcome(FilePlan& plan) {
     if (op.kind == FileOpKind::truncate) {
       if (i < plan.size_count) {
         content.set_size(op.offset);
-      } else if (has_boundary(op) && (forgotten ? forgotten_kept
-                                                : i < plan.reach(op.offset / kPageBytes).limit)) {
+      } else if (has_boundary(op) &&
+                 (forgotten ? forgotten_kept : i < plan.reach(op.offset / kPageBytes).limit)) {
         content.erase(op.offset, (op.offset / kPageBytes + 1) * kPageBytes);
       }
     } else if (op.state == OpState::durable || forgotten_kept) {
@@ -326,8 +332,11 @@ size_t PowerLoss::kept_names(const Inode& directory, uint64_t entity) {
   size_t kept = log.size();
   switch (report_.shape) {
     case LossShape::everything_kept:
-    case LossShape::one_page_lost: break;
-    case LossShape::nothing_kept: kept = 0; break;
+    case LossShape::one_page_lost:
+      break;
+    case LossShape::nothing_kept:
+      kept = 0;
+      break;
     case LossShape::write_order:
       while (kept > 0 && log[kept - 1].sequence > order_cut_) --kept;
       break;
@@ -408,7 +417,8 @@ LossReport PowerLoss::run() {
   Names before = names();
   collect(model_.root());
   write_back();
-  report_.shape = static_cast<LossShape>(draw(kShape, combine(input_.node_entity, input_.ordinal), kLossShapes));
+  uint64_t entity = combine(input_.node_entity, input_.ordinal);
+  report_.shape = static_cast<LossShape>(draw(kShape, entity, kLossShapes));
   plan_files();
   apply_all();
   report(before);
@@ -419,11 +429,16 @@ LossReport PowerLoss::run() {
 
 std::string_view to_string(LossShape shape) {
   switch (shape) {
-    case LossShape::everything_kept: return "everything kept";
-    case LossShape::nothing_kept: return "nothing kept";
-    case LossShape::write_order: return "write order up to a point";
-    case LossShape::one_page_lost: return "all but one page";
-    case LossShape::each_page_alone: return "each page alone";
+    case LossShape::everything_kept:
+      return "everything kept";
+    case LossShape::nothing_kept:
+      return "nothing kept";
+    case LossShape::write_order:
+      return "write order up to a point";
+    case LossShape::one_page_lost:
+      return "all but one page";
+    case LossShape::each_page_alone:
+      return "each page alone";
   }
   return "unknown";
 }
@@ -436,7 +451,7 @@ uint64_t LossReport::bytes_lost() const {
 
 LossReport lose_power(DiskModel& model, Choices& choices, const LossInput& input) {
   CHECK(input.ordinal > 0);
-  CHECK(input.writeback_limit_ns <= input.now_ns);
+  CHECK(input.device_alive_ns <= input.now_ns);
   return PowerLoss(model, choices, input).run();
 }
 

@@ -18,7 +18,7 @@ namespace verdict::sim {
 enum class LossShape : uint8_t {
   everything_kept = 0,
   nothing_kept,
-  write_order,   // all operations of the disk, in order, up to a point
+  write_order,  // all operations of the disk, in order, up to a point
   one_page_lost,
   each_page_alone,
 };
@@ -51,8 +51,8 @@ struct LossReport {
 struct LossInput {
   uint64_t ordinal = 0;
   int64_t now_ns = 0;
-  int64_t writeback_limit_ns = 0;  // nothing younger was written back by itself
-  int64_t writeback_max_ns = 0;    // everything older was
+  int64_t device_alive_ns = 0;   // before now when the device hangs: it wrote nothing since
+  int64_t writeback_max_ns = 0;  // what was older then was written back by itself
   uint64_t node_entity = 0;
 };
 

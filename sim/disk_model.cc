@@ -8,8 +8,12 @@ using base::Slice;
 
 void apply_name(const NameOp& op, DiskEntries& entries) {
   switch (op.kind) {
-    case NameOpKind::link: entries[op.name] = op.inode; return;
-    case NameOpKind::unlink: entries.erase(op.name); return;
+    case NameOpKind::link:
+      entries[op.name] = op.inode;
+      return;
+    case NameOpKind::unlink:
+      entries.erase(op.name);
+      return;
     case NameOpKind::rename:
       entries.erase(op.name);
       entries[op.to] = op.inode;
@@ -93,8 +97,7 @@ void visit_below(const std::string& path, const Inode& directory,
 
 }  // namespace
 
-void DiskModel::visit(
-    const std::function<void(const std::string&, const InodeRef&)>& fn) const {
+void DiskModel::visit(const std::function<void(const std::string&, const InodeRef&)>& fn) const {
   visit_below("", *root_, fn);
 }
 
@@ -139,11 +142,8 @@ void DiskModel::rename(Inode& directory, int64_t now_ns, const std::string& from
     CHECK(!replaced->second->is_directory);
     unlink(*replaced->second);
   }
-  log_name(directory, {.kind = NameOpKind::rename,
-                       .at_ns = now_ns,
-                       .name = from,
-                       .to = to,
-                       .inode = inode});
+  log_name(directory,
+           {.kind = NameOpKind::rename, .at_ns = now_ns, .name = from, .to = to, .inode = inode});
   set_places(*inode, join(directory.place->path, to));
 }
 
@@ -364,8 +364,8 @@ bool DiskModel::is_durable(const Inode& file, uint64_t offset, uint64_t length) 
       continue;
     }
     size = std::min(size, op.size_after);
-    bool touches = op.kind == FileOpKind::truncate ? op.offset < end
-                                                   : op.offset < end && op.end() > offset;
+    bool touches =
+        op.kind == FileOpKind::truncate ? op.offset < end : op.offset < end && op.end() > offset;
     if (touches) return false;
   }
   if (end > size) return false;

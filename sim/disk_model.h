@@ -3,8 +3,8 @@
 // holds it, and the operations in between.
 //
 // A file is `base` (on the device) plus an ordered log of operations, each pending, forgotten (by a
-// failed sync: clean to the eye, not on the device) or durable. Durable ones at the front of the log
-// merge into `base`.
+// failed sync: clean to the eye, not on the device) or durable. Durable ones at the front of the
+// log merge into `base`.
 //
 // Invariants:
 //   - `current` is `base` with every operation of the log applied in order, until clean pages are
@@ -78,8 +78,8 @@ struct NameOp {
 struct Inode {
   uint64_t id = 0;  // counts the inodes of this disk
   bool is_directory = false;
-  bool linked = false;     // a current name leads here
-  bool cold = false;       // not read since the last power loss
+  bool linked = false;  // a current name leads here
+  bool cold = false;    // not read since the last power loss
   uint32_t handles = 0;
   uint32_t sync_failures = 0;
   uint64_t synced_sequence = 0;  // the last successful sync covers all up to here

@@ -25,8 +25,8 @@ std::unexpected<base::Error> refuse(Errc code, const Inode& directory, std::stri
 }  // namespace
 
 void Disk::name_changed(const Inode& directory, NameOpKind kind, uint64_t name_hash, Place& place) {
-  kernel_.record(node_, EventKind::disk_name, directory.place->entity,
-                 static_cast<uint64_t>(kind), name_hash);
+  kernel_.record(node_, EventKind::disk_name, directory.place->entity, static_cast<uint64_t>(kind),
+                 name_hash);
   uint64_t k = ++place.ordinals[static_cast<size_t>(DiskOpKind::name)];
   watch(DiskOpKind::name, DiskOpPhase::after, place, k, true);
 }

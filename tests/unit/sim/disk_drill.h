@@ -1,5 +1,6 @@
 #pragma once
-// A process that does everything a file system allows, in any order, and tells a reference about it.
+// A process that does everything a file system allows, in any order, and tells a reference about
+// it.
 
 #include <gtest/gtest.h>
 
@@ -88,8 +89,8 @@ class DiskDrill {
     if (kind < 10) return on_file(*directory, *node, name, kind);
     if (kind < 16) return on_names(*directory, *node, name, kind);
     if (kind == 16) return make_directory(top, sub);
-    if (next(4) == 0) sleep_for(tasks, static_cast<int64_t>(
-                                           1 + next(static_cast<uint64_t>(sleep_max_ns_))));
+    if (next(4) == 0)
+      sleep_for(tasks, static_cast<int64_t>(1 + next(static_cast<uint64_t>(sleep_max_ns_))));
   }
 
   void on_file(runtime::Directory& directory, RefNode& node, const std::string& name,
@@ -139,8 +140,8 @@ class DiskDrill {
       auto opened = directory.open(name, runtime::OpenMode::open_or_create);
       ASSERT_TRUE(opened.has_value());
       if (!present) {
-        node.change({RefNode::NameOp::link, name, "", std::make_shared<RefNode>(),
-                     rig_.kernel.now_ns()});
+        node.change(
+            {RefNode::NameOp::link, name, "", std::make_shared<RefNode>(), rig_.kernel.now_ns()});
       }
       return;
     }
@@ -153,16 +154,15 @@ class DiskDrill {
       auto result = directory.rename(name, to);
       ASSERT_EQ(result.has_value(), present);
       if (present && to != name) {
-        node.change({RefNode::NameOp::rename, name, to, node.current.at(name),
-                     rig_.kernel.now_ns()});
+        node.change(
+            {RefNode::NameOp::rename, name, to, node.current.at(name), rig_.kernel.now_ns()});
       }
       return;
     }
     auto result = directory.remove(name);
     ASSERT_EQ(result.has_value(), present);
     if (present) {
-      node.change({RefNode::NameOp::unlink, name, "", node.current.at(name),
-                   rig_.kernel.now_ns()});
+      node.change({RefNode::NameOp::unlink, name, "", node.current.at(name), rig_.kernel.now_ns()});
     }
   }
 
@@ -175,8 +175,8 @@ class DiskDrill {
       auto result = top.remove(name);
       ASSERT_EQ(result.has_value(), empty);
       if (empty) {
-        root->change({RefNode::NameOp::unlink, name, "", root->current.at(name),
-                      rig_.kernel.now_ns()});
+        root->change(
+            {RefNode::NameOp::unlink, name, "", root->current.at(name), rig_.kernel.now_ns()});
       } else {
         ASSERT_EQ(result.error().code, base::Errc::wrong_state);
       }

@@ -84,8 +84,7 @@ TEST(DiskPower, the_reference_refuses_one_flipped_bit_and_one_lost_synced_byte) 
 // A drill whose power loss has a given shape, without writes that were written back by themselves.
 class Shaped {
  public:
-  Shaped(uint64_t seed, LossShape shape)
-      : rig(seed, options()), drill(rig, seed, 1'000'000) {
+  Shaped(uint64_t seed, LossShape shape) : rig(seed, options()), drill(rig, seed, 1'000'000) {
     drill.run(60);
     choose_shape(rig, shape);
   }

@@ -2,6 +2,7 @@
 // What a disk may look like after a power loss, said a second time and in the simplest way: every
 // byte of every version, and a search for an explanation of what is found.
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -66,8 +67,7 @@ inline size_t RefFile::ops_of_page(uint64_t page, size_t first_n) const {
   return count;
 }
 
-inline std::string RefFile::page(uint64_t page, size_t kept, uint64_t sectors,
-                                 size_t sized) const {
+inline std::string RefFile::page(uint64_t page, size_t kept, uint64_t sectors, size_t sized) const {
   uint64_t start = page * kRefPage;
   std::string bytes = durable.size() > start ? durable.substr(start, kRefPage) : std::string();
   bytes.resize(kRefPage);
