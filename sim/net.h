@@ -23,8 +23,8 @@ namespace verdict::sim {
 struct NetOptions {
   int64_t latency_min_ns = 50'000;
   int64_t latency_jitter_ns = 450'000;
-  uint64_t tail_permille = 1;          // of writes whose packet is late
-  int64_t tail_max_ns = 50'000'000;    // by at most this
+  uint64_t tail_permille = 1;        // of writes whose packet is late
+  int64_t tail_max_ns = 50'000'000;  // by at most this
   int64_t loopback_latency_ns = 5'000;
   int64_t loopback_jitter_ns = 15'000;
   int64_t bandwidth_bytes_per_s = 1'000'000'000;
@@ -44,19 +44,19 @@ struct NetOptions {
   int64_t resolve_max_ns = 2'000'000;
 };
 
-// What faults really did. Each kind of fault counts in a field of its own, and only what it changed.
+// What faults really did: each kind of fault counts in a field of its own only what it changed.
 struct NetEffects {
-  uint64_t bytes_held = 0;        // cut or powerless machine: arrived late or never
-  uint64_t acks_held = 0;         // cut: releases of window that came late or never
-  uint64_t connects_held = 0;     // cut or powerless machine: attempts without answer
-  uint64_t timeouts = 0;          // sides that gave up on bytes so held
-  uint64_t connects_hung = 0;     // hang_connects: attempts without answer
-  uint64_t connects_refused = 0;  // refuse_connects
-  uint64_t accept_overflows = 0;  // limit_backlog: attempts dropped or refused
-  uint64_t resets_hit_open = 0;   // reset_connections: sides whose program had the stream open
-  uint64_t sides_forgotten = 0;   // half_open: likewise
-  uint64_t short_reads = 0;       // set_short_reads
-  uint64_t bytes_delayed = 0;     // slow_link
+  uint64_t bytes_held = 0;         // cut or powerless machine: arrived late or never
+  uint64_t acks_held = 0;          // cut: releases of window that came late or never
+  uint64_t connects_held = 0;      // cut or powerless machine: attempts without answer
+  uint64_t timeouts = 0;           // sides that gave up on bytes so held
+  uint64_t connects_hung = 0;      // hang_connects: attempts without answer
+  uint64_t connects_refused = 0;   // refuse_connects
+  uint64_t accept_overflows = 0;   // limit_backlog: attempts dropped or refused
+  uint64_t resets_hit_open = 0;    // reset_connections: sides whose program had the stream open
+  uint64_t sides_forgotten = 0;    // half_open: likewise
+  uint64_t short_reads = 0;        // set_short_reads
+  uint64_t bytes_delayed = 0;      // slow_link
   uint64_t accepts_exhausted = 0;  // limit_descriptors: accepts and connects that failed
 
   NetEffects& operator+=(const NetEffects& other);

@@ -43,7 +43,8 @@ class Ring {
     return items_[(first_ + index) & (items_.size() - 1)];
   }
   void push_back(T value) {
-    if (count_ == items_.size()) [[unlikely]] grow();
+    if (count_ == items_.size()) [[unlikely]]
+      grow();
     items_[(first_ + count_++) & (items_.size() - 1)] = std::move(value);
   }
   T pop_front() {
@@ -105,10 +106,10 @@ struct Host {
 
 // What travels on the wire, in order.
 enum class Packet : uint8_t {
-  ack,   // the third step of the handshake
+  ack,  // the third step of the handshake
   data,
   fin,
-  rst,   // is never sent again when a cut takes it
+  rst,  // is never sent again when a cut takes it
 };
 
 struct Flight {
@@ -130,7 +131,7 @@ struct Flow {
   Ring<Flight> flights;
   uint64_t received = 0;
   uint64_t in_flight = 0;
-  uint64_t written = 0;    // positions in the stream, for the trace
+  uint64_t written = 0;  // positions in the stream, for the trace
   uint64_t delivered = 0;
   uint64_t read = 0;
   int64_t wire_free_ns = 0;
@@ -138,9 +139,9 @@ struct Flow {
 
   // Room: the reader gives it back, the writer learns of it one latency later. It looks when it
   // wants room; only a blocked writer costs an event.
-  uint64_t used = 0;          // bytes whose room the writer has not got back
-  uint64_t released = 0;      // read, not announced yet
-  uint64_t releasing = 0;     // announced, known to the writer from releasing_at_ns on
+  uint64_t used = 0;       // bytes whose room the writer has not got back
+  uint64_t released = 0;   // read, not announced yet
+  uint64_t releasing = 0;  // announced, known to the writer from releasing_at_ns on
   int64_t releasing_at_ns = 0;
   int64_t last_read_ns = 0;
   bool blocked = false;       // the writer waits for room
@@ -150,7 +151,7 @@ struct Flow {
   bool stalled = false;
   bool acks_held = false;
   bool fin_arrived = false;
-  bool rst_owed = false;      // the writing machine answers RST as soon as a packet passes
+  bool rst_owed = false;  // the writing machine answers RST as soon as a packet passes
   bool timeout_event = false;
   int64_t stalled_since_ns = 0;
   int64_t acks_held_since_ns = 0;
@@ -168,11 +169,11 @@ struct Flow {
 };
 
 enum class SideState : uint8_t {
-  absent,       // no SYN has come
+  absent,  // no SYN has come
   connecting,
   handshaking,  // in the queue of SYNs
   open,
-  dead,         // this machine knows the connection no more
+  dead,  // this machine knows the connection no more
 };
 
 struct Side {
@@ -182,7 +183,7 @@ struct Side {
   NetStream* stream = nullptr;  // the program's end
   bool connected = false;       // the handshake succeeded
   bool write_shut = false;
-  bool closed = false;          // by the program; what arrives from now on is answered with RST
+  bool closed = false;  // by the program; what arrives from now on is answered with RST
   std::optional<base::Errc> error;
 };
 

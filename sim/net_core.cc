@@ -42,8 +42,8 @@ int64_t ns_per_mib(int64_t bytes_per_s) {
 
 uint64_t draw_window(Choices& choices, const NetOptions& options, uint64_t entity) {
   ChoicePoint point(choices, kWindow, entity);
-  auto halvings = static_cast<uint64_t>(
-      std::bit_width(options.window_max_bytes / options.window_min_bytes));
+  auto halvings =
+      static_cast<uint64_t>(std::bit_width(options.window_max_bytes / options.window_min_bytes));
   uint64_t window = options.window_max_bytes >> choices.draw(point, halvings);
   window -= choices.draw(point, window / 2 + 1);
   return std::max(window, options.window_min_bytes);
@@ -145,8 +145,8 @@ void NetCore::slow_link(Host& from, Host& to, SlowLink slow) {
   CHECK(slow.extra_latency_ns >= 0);
   Link& l = link(from, to);
   l.slow = slow;
-  l.ns_per_mib = slow.bandwidth_bytes_per_s == 0 ? ns_per_mib_
-                                                 : ns_per_mib(slow.bandwidth_bytes_per_s);
+  l.ns_per_mib =
+      slow.bandwidth_bytes_per_s == 0 ? ns_per_mib_ : ns_per_mib(slow.bandwidth_bytes_per_s);
 }
 
 // ---------------------------------------------------------------- connections
@@ -184,8 +184,8 @@ NetCore::Connection& NetCore::create(Host& from, Host& to, uint16_t port) {
   }
   live_.push_back(c);
   if (kernel_.keeps_trace()) {
-    std::string name = from.name + ">" + to.name + ":" + std::to_string(port) + "#" +
-                       std::to_string(ordinal);
+    std::string name =
+        from.name + ">" + to.name + ":" + std::to_string(port) + "#" + std::to_string(ordinal);
     kernel_.name_entity(c.entity, name);
     kernel_.name_entity(c.flows[0].entity, name + " out");
     kernel_.name_entity(c.flows[1].entity, name + " back");
@@ -206,8 +206,8 @@ void NetCore::settle(Connection& c) {
 }
 
 void NetCore::schedule(int64_t at_ns, const Connection& c, Kind kind, size_t d) {
-  uint64_t argument = (((c.generation << kKindBits | static_cast<uint64_t>(kind)) << 1 | d)
-                       << kSlotBits) | c.slot;
+  uint64_t argument =
+      (((c.generation << kKindBits | static_cast<uint64_t>(kind)) << 1 | d) << kSlotBits) | c.slot;
   kernel_.schedule(at_ns, *this, argument);
 }
 
@@ -220,15 +220,33 @@ void NetCore::on_event(uint64_t argument) {
   constexpr uint64_t kGenerationMask = UINT64_MAX >> (kSlotBits + 1 + kKindBits);
   if ((argument >> kKindBits) != (c.generation & kGenerationMask)) return;
   switch (kind) {
-    case Kind::arrive: on_arrive(c, d); break;
-    case Kind::window: on_window(c, d); break;
-    case Kind::retransmit: on_retransmit(c, d); break;
-    case Kind::acks: on_acks(c, d); break;
-    case Kind::timeout: on_timeout(c, d); break;
-    case Kind::syn: on_syn(c); break;
-    case Kind::syn_retry: on_syn_retry(c); break;
-    case Kind::syn_ack: on_syn_ack(c); break;
-    case Kind::refused: on_refused(c); break;
+    case Kind::arrive:
+      on_arrive(c, d);
+      break;
+    case Kind::window:
+      on_window(c, d);
+      break;
+    case Kind::retransmit:
+      on_retransmit(c, d);
+      break;
+    case Kind::acks:
+      on_acks(c, d);
+      break;
+    case Kind::timeout:
+      on_timeout(c, d);
+      break;
+    case Kind::syn:
+      on_syn(c);
+      break;
+    case Kind::syn_retry:
+      on_syn_retry(c);
+      break;
+    case Kind::syn_ack:
+      on_syn_ack(c);
+      break;
+    case Kind::refused:
+      on_refused(c);
+      break;
   }
   settle(c);
 }
@@ -274,8 +292,9 @@ void NetCore::send(Connection& c, size_t d, Packet packet, uint32_t bytes) {
   Flow& flow = c.flows[d];
   int64_t start = std::max(kernel_.now_ns(), flow.wire_free_ns);
   flow.wire_free_ns =
-      start + static_cast<int64_t>((static_cast<uint64_t>(bytes) *
-                                    static_cast<uint64_t>(c.links[d]->ns_per_mib)) >> 20);
+      start +
+      static_cast<int64_t>(
+          (static_cast<uint64_t>(bytes) * static_cast<uint64_t>(c.links[d]->ns_per_mib)) >> 20);
   int64_t arrival = std::max(flow.last_arrival_ns, flow.wire_free_ns + draw_latency(c, d));
   flow.last_arrival_ns = arrival;
   if (!flow.flights.empty() && flow.flights.back().arrival_ns == arrival) {
@@ -327,8 +346,8 @@ Slice NetCore::read(Connection& c, size_t s, size_t limit) {
   CHECK(limit > 0);
   CHECK(flow.received > 0);
   Slice& front = flow.slices.front();
-  uint64_t n = std::min({static_cast<uint64_t>(limit), static_cast<uint64_t>(front.size()),
-                         flow.received});
+  uint64_t n =
+      std::min({static_cast<uint64_t>(limit), static_cast<uint64_t>(front.size()), flow.received});
   // One draw says whether and where: the larger, the shorter.
   uint64_t value = kernel_.choices().draw(flow.short_read, 1000 * kShortReadScale);
   uint64_t range = host.short_read_permille * kShortReadScale;
@@ -344,7 +363,8 @@ Slice NetCore::read(Connection& c, size_t s, size_t limit) {
   flow.received -= n;
   flow.released += n;
   flow.last_read_ns = kernel_.now_ns();
-  if (flow.acks_held && ack_path_cut(c, d)) [[unlikely]] ++c.links[s]->effects.acks_held;
+  if (flow.acks_held && ack_path_cut(c, d)) [[unlikely]]
+    ++c.links[s]->effects.acks_held;
   announce_release(c, d);
   return slice;
 }

@@ -147,7 +147,7 @@ class NetCore final : public EventTarget {
   NetOptions options_;
   int64_t ns_per_mib_;
   int64_t loopback_ns_per_mib_;
-  std::vector<std::unique_ptr<Host>> hosts_;  // by node index
+  std::vector<std::unique_ptr<Host>> hosts_;              // by node index
   std::vector<std::unique_ptr<Connection>> connections_;  // by slot
   std::vector<uint32_t> free_slots_;
   base::IntrusiveList<Connection> live_;

@@ -196,8 +196,7 @@ Result<std::unique_ptr<runtime::Stream>> NodeNetwork::begin_connect(const Endpoi
   if (!has_descriptor(core_, host_)) {
     return base::fail(Errc::exhausted, "connect to " + to.to_string());
   }
-  tcp::Connection& c =
-      core_.begin_connect(host_, *target, to.port, to.host == kLoopbackAddress);
+  tcp::Connection& c = core_.begin_connect(host_, *target, to.port, to.host == kLoopbackAddress);
   return std::make_unique<NetStream>(core_, c, 0, tasks_);
 }
 

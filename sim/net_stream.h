@@ -43,7 +43,9 @@ class NetStream final : public runtime::Stream, private runtime::ShardBound {
   bool can_read() const;
   bool can_write() const;
   const tcp::Side& side() const { return c_->sides[s_]; }
-  base::Error error(base::Errc code) const { return {code, "connection with " + peer_.to_string()}; }
+  base::Error error(base::Errc code) const {
+    return {code, "connection with " + peer_.to_string()};
+  }
   void leave();
 
   NetCore& core_;

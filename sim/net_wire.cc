@@ -37,8 +37,8 @@ int64_t NetCore::draw_latency(Connection& c, size_t d) {
   Flow& flow = c.flows[d];
   Choices& choices = kernel_.choices();
   if (c.loopback) {
-    return options_.loopback_latency_ns + static_cast<int64_t>(choices.draw(
-                                              flow.latency, range_of(options_.loopback_jitter_ns)));
+    return options_.loopback_latency_ns +
+           static_cast<int64_t>(choices.draw(flow.latency, range_of(options_.loopback_jitter_ns)));
   }
   auto jitter =
       static_cast<int64_t>(choices.draw(flow.latency, range_of(options_.latency_jitter_ns)));
@@ -96,7 +96,9 @@ void NetCore::land(Connection& c, size_t d, const Flight& flight) {
   Side& reader = c.sides[r];
   Flow& flow = c.flows[d];
   switch (flight.packet) {
-    case Packet::data: land_data(c, d, flight.bytes); return;
+    case Packet::data:
+      land_data(c, d, flight.bytes);
+      return;
     case Packet::ack:
       if (reader.state == SideState::handshaking) {
         handshake_done(c);
@@ -138,11 +140,12 @@ void NetCore::land_data(Connection& c, size_t d, uint32_t bytes) {
   record(reader, EventKind::net_deliver, flow.entity, flow.delivered, bytes);
   flow.received += bytes;
   flow.delivered += bytes;
-  if (flow.acks_held) [[unlikely]] withhold_ack(c, d);
+  if (flow.acks_held) [[unlikely]]
+    withhold_ack(c, d);
   notify_readable(c, r);
 }
 
-// Something arrived while acknowledgements are held. Once their way is free, the next one tells all.
+// Something arrived while acknowledgements are held. Once their way is free, one tells all.
 void NetCore::withhold_ack(Connection& c, size_t d) {
   if (ack_path_cut(c, d)) {
     start_stuck(c, d);

@@ -1,4 +1,4 @@
-// Random traffic under random hardship against the model of a byte stream; determinism; independence.
+// Random traffic under random hardship against the model of a byte stream; independence.
 
 #include <array>
 #include <deque>
@@ -95,7 +95,7 @@ class Traffic {
   }
   void write(NetProgram& p, Stream& stream, uint64_t id, size_t s) {
     Dice dice(base::combine(base::combine(seed_, id), s));
-    uint64_t total = 1 + dice.roll(200'000);
+    uint64_t total = 1 + dice.roll(120'000);
     for (uint64_t at = 0; at < total;) {
       Slice parts[3];
       for (Slice& part : parts) {
@@ -198,21 +198,47 @@ class Chaos {
     KernelNode& to = rig_.node(y);
     switch (dice_.roll(16)) {
       case 0:
-      case 1: rig_.net.cut(from, to); break;
-      case 2: rig_.cut_both(x, y); break;
+      case 1:
+        rig_.net.cut(from, to);
+        break;
+      case 2:
+        rig_.cut_both(x, y);
+        break;
       case 3:
       case 4:
-      case 5: rig_.heal_both(x, y); break;
-      case 6: rig_.net.reset_connections(from, &to); break;
-      case 7: rig_.net.half_open(from, &to); break;
-      case 8: crash_or_boot(x); break;
-      case 9: power(x); break;
-      case 10: pause(x); break;
-      case 11: slow(from, to); break;
-      case 12: rig_.net.set_short_reads(from, dice_.roll(1001)); break;
-      case 13: rig_.net.refuse_connects(from, dice_.roll(2) == 0); break;
-      case 14: rig_.net.hang_connects(from, dice_.roll(2) == 0); break;
-      case 15: rig_.net.limit_backlog(from, static_cast<uint32_t>(dice_.roll(2))); break;
+      case 5:
+        rig_.heal_both(x, y);
+        break;
+      case 6:
+        rig_.net.reset_connections(from, &to);
+        break;
+      case 7:
+        rig_.net.half_open(from, &to);
+        break;
+      case 8:
+        crash_or_boot(x);
+        break;
+      case 9:
+        power(x);
+        break;
+      case 10:
+        pause(x);
+        break;
+      case 11:
+        slow(from, to);
+        break;
+      case 12:
+        rig_.net.set_short_reads(from, dice_.roll(1001));
+        break;
+      case 13:
+        rig_.net.refuse_connects(from, dice_.roll(2) == 0);
+        break;
+      case 14:
+        rig_.net.hang_connects(from, dice_.roll(2) == 0);
+        break;
+      case 15:
+        rig_.net.limit_backlog(from, static_cast<uint32_t>(dice_.roll(2)));
+        break;
     }
   }
   void crash_or_boot(uint32_t x) {
@@ -268,7 +294,7 @@ class Chaos {
 TEST(NetModel, streams_stay_streams_under_every_hardship) {
   Ledger all;
   NetEffects effects;
-  for (uint64_t seed = 1; seed <= 100; ++seed) {
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE(seed);
     Chaos chaos(seed);
     chaos.run();
@@ -282,7 +308,7 @@ TEST(NetModel, streams_stay_streams_under_every_hardship) {
     EXPECT_EQ(chaos.rig().net.bytes_on_the_way(), 0U);
   }
   // The test has no teeth unless every hardship really happened.
-  EXPECT_GT(all.completed, 2000U);
+  EXPECT_GT(all.completed, 1500U);
   EXPECT_GT(all.errors, 1000U);
   EXPECT_GT(effects.bytes_held, 0U);
   EXPECT_GT(effects.acks_held, 0U);
@@ -299,7 +325,7 @@ TEST(NetModel, streams_stay_streams_under_every_hardship) {
 }
 
 TEST(NetModel, the_same_seed_gives_the_same_trace) {
-  for (uint64_t seed = 1; seed <= 10; ++seed) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
     Chaos first(seed);
     first.run();
     Chaos second(seed);

@@ -25,9 +25,7 @@ struct NetProgram {
   runtime::Network& network;
   runtime::Instant now() const { return tasks.scheduler().now(tasks); }
   runtime::Instant in_ms(int64_t ms) const { return now() + runtime::milliseconds(ms); }
-  void sleep_ms(int64_t ms) const {
-    (void)tasks.scheduler().suspend(nullptr, 0, in_ms(ms), true);
-  }
+  void sleep_ms(int64_t ms) const { (void)tasks.scheduler().suspend(nullptr, 0, in_ms(ms), true); }
 };
 
 // Options without chance: every packet takes exactly 100 us, no read is short.
@@ -127,23 +125,37 @@ class NetRig {
   std::vector<std::unique_ptr<Machine>> machines_;
 };
 
-// Byte `position` of the stream `id`: every position differs, so gaps and repetitions show.
-inline char pattern(uint64_t id, uint64_t position) {
-  return static_cast<char>(base::mix64(id * 0x100000001b3ULL + position / 8) >>
-                           (8 * (position % 8)));
-}
+// Bytes `position` and on of the stream `id`: every position differs, so gaps and repetitions show.
+class Pattern {
+ public:
+  Pattern(uint64_t id, uint64_t position) : id_(id), position_(position) {}
+  char next() {
+    if (position_ % 8 == 0 || !started_) {
+      started_ = true;
+      word_ = base::mix64(id_ * 0x100000001b3ULL + position_ / 8);
+    }
+    return static_cast<char>(word_ >> (8 * (position_++ % 8)));
+  }
+
+ private:
+  uint64_t id_;
+  uint64_t position_;
+  uint64_t word_ = 0;
+  bool started_ = false;
+};
 
 inline base::Slice pattern_slice(uint64_t id, uint64_t position, size_t n) {
-  std::string text;
-  for (size_t i = 0; i < n; ++i) text.push_back(pattern(id, position + i));
+  Pattern pattern(id, position);
+  std::string text(n, '\0');
+  for (char& c : text) c = pattern.next();
   return base::Slice::copy_of(text);
 }
 
 inline bool matches_pattern(uint64_t id, uint64_t position, const base::Slice& slice) {
-  for (size_t i = 0; i < slice.size(); ++i) {
-    if (slice.text()[i] != pattern(id, position + i)) return false;
-  }
-  return true;
+  Pattern pattern(id, position);
+  bool same = true;
+  for (char c : slice.text()) same &= c == pattern.next();
+  return same;
 }
 
 }  // namespace verdict::sim
