@@ -71,9 +71,10 @@ std::string format_event(std::string_view event, std::span<const Field> fields) 
   return line;
 }
 
+// spdlog wants both shared. The pool dies first: its thread writes what waits, by the logger.
 struct LogSink::Writer {
-  std::shared_ptr<spdlog::details::thread_pool> pool;  // spdlog wants both shared
   std::shared_ptr<spdlog::async_logger> logger;
+  std::shared_ptr<spdlog::details::thread_pool> pool;
 };
 
 LogSink::LogSink(Severity level, bool to_stderr) : level_(level) {

