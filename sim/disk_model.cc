@@ -319,7 +319,6 @@ uint64_t DiskModel::evict(Inode& file) {
     if (op.state == OpState::forgotten && op.kind == FileOpKind::write) {
       // The size is metadata, which was never forgotten; the bytes are.
       op.kind = FileOpKind::truncate;
-      op.offset = op.size_after;
       op.bytes = {};
     }
     op.state = OpState::durable;

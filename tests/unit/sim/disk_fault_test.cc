@@ -393,6 +393,79 @@ TEST(DiskFaults, eviction_brings_forgotten_writes_to_light) {
   EXPECT_EQ(rig.disk->effects().evicted_bytes, 4U);
 }
 
+TEST(DiskFaults, every_mixture_of_faults_keeps_the_disk_in_order) {
+  // No combination may break the bookkeeping: room, sizes, and what the power loss starts from.
+  uint64_t effects = 0;
+  for (uint64_t seed = 1; seed <= 400; ++seed) {
+    DiskRig rig(seed, {.capacity_bytes = 200'000});
+    uint64_t state = seed;
+    auto next = [&](uint64_t bound) { return (state = base::mix64(state)) % bound; };
+    for (int epoch = 0; epoch < 3; ++epoch) {
+      rig.run([&](runtime::Directory& root, runtime::Tasks& tasks) {
+        auto file = open_file(root, "log");
+        for (int i = 0; i < 60; ++i) {
+          switch (next(12)) {
+            case 0:
+              rig.disk->fail_next_sync("log");
+              break;
+            case 1:
+              rig.disk->misdirect_next_write("log");
+              break;
+            case 2:
+              rig.disk->evict_clean_pages();
+              break;
+            case 3:
+              effects += rig.disk->bit_rot("log").has_value() ? 1 : 0;
+              break;
+            case 4:
+              (void)file->truncate(next(file->size() + 2'000));
+              break;
+            case 5:
+              sleep_for(tasks, static_cast<int64_t>(next(20)) * kSecond);
+              break;
+            case 6:
+            case 7:
+              (void)file->sync();
+              break;
+            case 8:
+              (void)write_text(*file, next(file->size() + 9'000), "overwritten");
+              break;
+            default:
+              (void)write_text(*file, file->size(), std::string(1 + next(6'000), 'x'));
+          }
+          ASSERT_EQ(rig.content("log").size(), file->size());
+          ASSERT_LE(rig.disk->durable_through("log"), file->size());
+        }
+      });
+      rig.power_off();
+      ASSERT_TRUE(rig.disk->pending().empty());
+      if (rig.content("log") == "(absent)") {
+        ASSERT_EQ(rig.disk->used_bytes(), 0U);
+        continue;
+      }
+      ASSERT_EQ(rig.content("log"), rig.disk->durable_content("log")->text());
+      ASSERT_LE(rig.disk->used_bytes(), 200'000U);
+    }
+    effects += rig.disk->effects().writes_misdirected + rig.disk->effects().evicted_bytes;
+  }
+  EXPECT_GT(effects, 100'000U);
+}
+
+TEST(DiskFaults, a_disk_whose_every_sync_fails_remembers_a_bounded_number_of_writes) {
+  DiskRig rig(1);
+  rig.disk->set_errors(DiskErrors{.pattern = "", .syncs = true});
+  rig.run([&](runtime::Directory& root, runtime::Tasks&) {
+    auto file = open_file(root, "log");
+    for (uint64_t i = 0; i < kForgottenOpsMax + 500; ++i) {
+      ASSERT_TRUE(write_text(*file, i, "x").has_value());
+      if (i % 100 == 99) expect_error(file->sync(), Errc::io);
+    }
+    EXPECT_LE(rig.disk->pending().back().writes, kForgottenOpsMax + 100);
+    EXPECT_EQ(file->size(), kForgottenOpsMax + 500);
+  });
+  rig.power_off();
+}
+
 // Crashes or cuts the power at a given operation, from within it.
 class Aim final : public DiskWatcher {
  public:

@@ -176,7 +176,13 @@ TEST(Disk, a_kill_in_the_middle_of_a_sync_leaves_nothing_behind) {
       auto file = open_file(root, "log");
       (void)write_text(*file, file->size(), "bytes");
       runtime::Nursery nursery(tasks);
-      for (int i = 0; i < 4; ++i) nursery.spawn("sync", [&] { (void)file->sync(); });
+      for (int i = 0; i < 4; ++i) {
+        nursery.spawn("sync", [&] {
+          int64_t before = rig.kernel.now_ns();
+          EXPECT_TRUE(file->sync().has_value());
+          EXPECT_GE(rig.kernel.now_ns() - before, 3 * kMs) << "an old event ended it";
+        });
+      }
       nursery.join_all(runtime::Instant::never());
     };
     rig.start(body);
