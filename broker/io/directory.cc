@@ -111,7 +111,7 @@ Result<Descriptor> DiskDirectory::open_root(const std::string& path) {
 
 DiskDirectory::DiskDirectory(runtime::Tasks& tasks, OffloadPool& pool, Descriptor fd,
                              std::string name)
-    : tasks_(tasks), pool_(pool), fd_(std::move(fd)), name_(std::move(name)) {
+    : ShardBound(tasks), tasks_(tasks), pool_(pool), fd_(std::move(fd)), name_(std::move(name)) {
   CHECK(fd_.valid());
 }
 
@@ -120,6 +120,7 @@ std::string DiskDirectory::path_of(std::string_view name) const {
 }
 
 int DiskDirectory::offload(std::function<int()> call) {
+  check_shard();
   int error_number = 0;
   pool_.run(tasks_, [&] { error_number = call(); });
   return error_number;

@@ -11,7 +11,7 @@
 
 namespace verdict::io {
 
-class DiskDirectory final : public runtime::Directory {
+class DiskDirectory final : public runtime::Directory, public runtime::ShardBound {
  public:
   // The directory at `path`, made durably with its parents where absent. On the calling thread.
   static base::Result<Descriptor> open_root(const std::string& path);

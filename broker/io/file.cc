@@ -78,7 +78,12 @@ int write_fully(int fd, uint64_t offset, std::span<const Slice> slices) {
 
 DiskFile::DiskFile(runtime::Tasks& tasks, OffloadPool& pool, Descriptor fd, std::string name,
                    uint64_t size)
-    : tasks_(tasks), pool_(pool), fd_(std::move(fd)), name_(std::move(name)), size_seen_(size) {
+    : ShardBound(tasks),
+      tasks_(tasks),
+      pool_(pool),
+      fd_(std::move(fd)),
+      name_(std::move(name)),
+      size_seen_(size) {
   CHECK(fd_.valid());
 }
 
@@ -115,6 +120,7 @@ Result<size_t> DiskFile::read_cached(uint64_t offset, std::span<std::byte> out) 
 }
 
 Result<Slice> DiskFile::read_at(uint64_t offset, size_t n) {
+  check_shard();
   const uint64_t end = size();
   if (n == 0 || offset >= end) return Slice();
   const auto want = static_cast<size_t>(std::min<uint64_t>(n, end - offset));
@@ -138,6 +144,7 @@ Result<Slice> DiskFile::read_at(uint64_t offset, size_t n) {
 }
 
 Result<> DiskFile::write_at(uint64_t offset, std::span<const Slice> slices) {
+  check_shard();
   size_t total = 0;
   for (const Slice& slice : slices) total += slice.size();
   if (total == 0) return {};
@@ -162,6 +169,7 @@ Result<> DiskFile::write_at(uint64_t offset, std::span<const Slice> slices) {
 // fdatasync covers the bytes and the size that a write gave the file. After a truncate we do not
 // rely on what the file system takes for data, and sync all.
 Result<> DiskFile::sync() {
+  check_shard();
   const uint64_t truncates = truncates_;
   const bool whole = truncates != truncates_synced_;
   int error_number = 0;
@@ -175,6 +183,7 @@ Result<> DiskFile::sync() {
 }
 
 Result<> DiskFile::truncate(uint64_t size) {
+  check_shard();
   if (size > kFileBytesMax) {
     return base::fail(Errc::too_large, "truncate " + name_ + " to " + std::to_string(size));
   }

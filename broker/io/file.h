@@ -12,7 +12,7 @@
 
 namespace verdict::io {
 
-class DiskFile final : public runtime::File {
+class DiskFile final : public runtime::File, public runtime::ShardBound {
  public:
   static constexpr size_t kOnLoopBytesMax = 1U << 20;
 

@@ -96,7 +96,8 @@ Result<std::unique_ptr<TcpListener>> TcpListener::create(runtime::Tasks& tasks, 
 
 TcpListener::TcpListener(runtime::Tasks& tasks, Poller& poller, ReceiveBuffers& buffers,
                          Descriptor fd)
-    : tasks_(tasks),
+    : ShardBound(tasks),
+      tasks_(tasks),
       poller_(poller),
       buffers_(buffers),
       fd_(std::move(fd)),
@@ -106,6 +107,7 @@ TcpListener::TcpListener(runtime::Tasks& tasks, Poller& poller, ReceiveBuffers& 
 void TcpListener::on_events(uint32_t) { acceptable_.set_ready(); }
 
 Result<std::unique_ptr<runtime::Stream>> TcpListener::try_accept() {
+  check_shard();
   if (!fd_.valid()) return base::fail(Errc::closed, "listener at " + local_.to_string());
   if (acceptable_.drained()) return nullptr;
   for (int dead = 0; dead < kDeadConnectionsMax;) {
@@ -134,6 +136,7 @@ Result<std::unique_ptr<runtime::Stream>> TcpListener::try_accept() {
 }
 
 void TcpListener::close() {
+  check_shard();
   fd_.close();
   acceptable_.set_ready_forever();
   acceptable_.forget_descriptor();

@@ -11,7 +11,7 @@
 
 namespace verdict::io {
 
-class TcpListener final : public runtime::Listener, private Pollable {
+class TcpListener final : public runtime::Listener, public runtime::ShardBound, private Pollable {
  public:
   // Port 0 takes a free one; an empty host means all addresses of this machine.
   static base::Result<std::unique_ptr<TcpListener>> create(runtime::Tasks& tasks, Poller& poller,

@@ -49,7 +49,8 @@ class Loop {
   ~Loop();
 
   // Runs `main` as the root fiber of a node until it and everything it started has ended. It may be
-  // called again: the node boots again on the same data, with Node::stop not set.
+  // called again, on the same thread: the node boots again on the same data, with Node::stop not
+  // set.
   void run(base::UniqueFunction<void(runtime::Node&)> main);
 
   // Ends the node as a crash of its process would: its fibers unwind by FiberKilled, children

@@ -11,9 +11,9 @@ bool Readiness::ready() const {
   if (state_ == State::unknown) {
     CHECK(fd_ >= 0);
     pollfd question{fd_, poll_events_, 0};
-    // A call that was interrupted says "not yet", and leaves the state to the next one who asks.
     int answers = ::poll(&question, 1, 0);
-    if (answers < 0) return false;
+    // No answer: then the call itself has to tell.
+    if (answers < 0) return true;
     state_ = answers > 0 ? State::ready : State::drained;
   }
   return state_ != State::drained;

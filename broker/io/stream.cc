@@ -87,7 +87,8 @@ std::unique_ptr<TcpStream> TcpStream::failed(runtime::Tasks& tasks, ReceiveBuffe
 
 TcpStream::TcpStream(runtime::Tasks& tasks, ReceiveBuffers& buffers, Descriptor fd, Endpoint peer,
                      State state)
-    : buffers_(buffers),
+    : ShardBound(tasks),
+      buffers_(buffers),
       fd_(std::move(fd)),
       peer_(std::move(peer)),
       state_(state),
@@ -177,6 +178,7 @@ std::optional<Result<>> TcpStream::connect_result() {
 // ---------------------------------------------------------------- TcpStream: reading
 
 Result<std::optional<Slice>> TcpStream::try_read(size_t limit) {
+  check_shard();
   CHECK(limit > 0);
   if (state_ == State::closed) return base::fail(Errc::closed, "read from " + peer_.to_string());
   if (!ahead_.empty()) return take_ahead(limit);
@@ -270,6 +272,7 @@ void TcpStream::adapt_expected(size_t capacity, size_t received) {
 // ---------------------------------------------------------------- TcpStream: writing
 
 Result<size_t> TcpStream::try_write(std::span<const Slice> slices) {
+  check_shard();
   if (state_ == State::failed) return std::unexpected(*error_);
   if (state_ == State::closed || write_shut_) {
     return base::fail(Errc::closed, "write to " + peer_.to_string());
@@ -307,6 +310,7 @@ Result<size_t> TcpStream::try_write(std::span<const Slice> slices) {
 }
 
 void TcpStream::shutdown_write() {
+  check_shard();
   if (state_ == State::closed || write_shut_) return;
   write_shut_ = true;
   if (state_ != State::open) return;
@@ -315,6 +319,7 @@ void TcpStream::shutdown_write() {
 }
 
 void TcpStream::abort() {
+  check_shard();
   if (state_ == State::closed) return;
   (void)local();  // remembered: the socket is about to go
   if (fd_.valid()) {

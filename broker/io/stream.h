@@ -29,7 +29,7 @@ struct ReceiveBuffers {
   void give_back(base::MutableBuffer buffer);
 };
 
-class TcpStream final : public runtime::Stream, private Pollable {
+class TcpStream final : public runtime::Stream, public runtime::ShardBound, private Pollable {
  public:
   enum class Origin : uint8_t { accepted, connecting };
 
