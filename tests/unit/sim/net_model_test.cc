@@ -108,6 +108,7 @@ class Traffic {
         return;
       }
       if (dice.roll(4) == 0) p.sleep_ms(static_cast<int64_t>(dice.roll(20)));
+      if (dice.roll(8) == 0) p.sleep_ms(static_cast<int64_t>(dice.roll(2'000)));
     }
     ledger_.connections[id][s].finished = true;
     stream.shutdown_write();

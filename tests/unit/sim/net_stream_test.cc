@@ -370,6 +370,27 @@ TEST(NetConnect, localhost_reaches_only_the_node_itself) {
   EXPECT_EQ(outside, Errc::refused);
 }
 
+TEST(NetConnect, half_closed_while_connecting_it_ends_at_once) {
+  NetRig rig(1, plain_net());
+  rig.add("s");
+  rig.add("c");
+  bool ended = false;
+  rig.boot(0, [&](NetProgram& p) {
+    auto listener = p.network.listen({"", kPort}, {});
+    auto stream = (*listener)->accept(Instant::never());
+    auto end = (*stream)->read_some(1, Instant::never());
+    ended = end.has_value() && end->empty();
+  });
+  rig.boot(1, [&](NetProgram& p) {
+    p.sleep_ms(1);
+    auto stream = p.network.begin_connect({"10.0.0.1", kPort});
+    (*stream)->shutdown_write();
+    p.sleep_ms(1'000);
+  });
+  rig.run_ms(500);
+  EXPECT_TRUE(ended);
+}
+
 TEST(NetConnect, a_client_that_gives_up_leaves_nothing_behind) {
   NetRig rig(1, plain_net());
   rig.add("s");
