@@ -8,9 +8,6 @@ namespace {
 using runtime::Instant;
 using runtime::Stream;
 
-constexpr uint16_t kPort = 9092;
-using Seen = std::vector<std::string>;
-
 class Connecting : public NetRig {
  public:
   Connecting() : NetRig(1, plain_net()) {

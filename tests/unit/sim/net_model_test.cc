@@ -14,7 +14,6 @@ using runtime::Instant;
 using runtime::Nursery;
 using runtime::Stream;
 
-constexpr uint16_t kPort = 9092;
 constexpr size_t kHeader = 8;
 
 // A generator of the test's own, apart from the choices of the world.

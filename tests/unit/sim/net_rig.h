@@ -17,7 +17,8 @@
 namespace verdict::sim {
 
 inline constexpr int64_t kMs = 1'000'000;
-inline constexpr int64_t kSecond = 1'000'000'000;
+inline constexpr uint16_t kPort = 9092;
+using Seen = std::vector<std::string>;
 
 // What a program of the rig gets.
 struct NetProgram {
@@ -157,5 +158,76 @@ inline bool matches_pattern(uint64_t id, uint64_t position, const base::Slice& s
   for (char c : slice.text()) same &= c == pattern.next();
   return same;
 }
+
+// A server that listens and reads; a client that connects, then writes and reads on demand. What
+// each sees goes into a list: bytes, "end" or the name of an error.
+class Wire : public NetRig {
+ public:
+  explicit Wire(NetOptions options = plain_net(), uint64_t seed = 1) : NetRig(seed, options) {
+    server = add("s");
+    client = add("c");
+    boot_server();
+    boot(client, [this](NetProgram& p) {
+      auto stream = p.network.connect({"s", kPort}, p.in_ms(120'000));
+      if (!stream) {
+        client_saw.push_back(std::string(base::to_string(stream.error().code)));
+        return;
+      }
+      serve(p, **stream, client_saw, client_writes);
+    });
+    run_ms(10);
+  }
+  void boot_server() {
+    boot(server, [this](NetProgram& p) {
+      auto listener = p.network.listen({"", kPort}, {});
+      CHECK(listener.has_value());
+      for (;;) {
+        auto stream = (*listener)->accept(runtime::Instant::never());
+        if (!stream) return;
+        serve(p, **stream, server_saw, server_writes);
+      }
+    });
+  }
+  // Texts to write, one write each.
+  void client_sends(std::string text) { client_writes.push_back(std::move(text)); }
+  void server_sends(std::string text) { server_writes.push_back(std::move(text)); }
+  static std::string joined(const Seen& seen) {
+    std::string all;
+    for (const auto& s : seen) all += s;
+    return all;
+  }
+
+  uint32_t server = 0;
+  uint32_t client = 0;
+  Seen server_saw, client_saw;
+
+ private:
+  // Reads until end or error; every 5 ms writes what is asked for.
+  void serve(NetProgram& p, runtime::Stream& stream, Seen& seen, std::vector<std::string>& writes) {
+    runtime::Nursery nursery(p.tasks);
+    nursery.spawn("writer", [&] {
+      for (;;) {
+        while (writes.empty()) {
+          if (p.tasks.cancelled()) return;
+          p.sleep_ms(5);
+        }
+        base::Slice slice = base::Slice::copy_of(writes.front());
+        writes.erase(writes.begin());
+        if (!stream.write_all({&slice, 1}, runtime::Instant::never())) return;
+      }
+    });
+    for (;;) {
+      auto slice = stream.read_some(1 << 20, runtime::Instant::never());
+      if (slice && !slice->empty()) {
+        seen.push_back(std::string(slice->text()));
+        continue;
+      }
+      seen.push_back(slice ? "end" : std::string(base::to_string(slice.error().code)));
+      break;
+    }
+    nursery.stop();
+  }
+  std::vector<std::string> client_writes, server_writes;
+};
 
 }  // namespace verdict::sim

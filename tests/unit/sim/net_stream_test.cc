@@ -11,8 +11,6 @@ using runtime::Instant;
 using runtime::Listener;
 using runtime::Stream;
 
-constexpr uint16_t kPort = 9092;
-
 // A server "s" whose body gets every accepted stream, a client "c" whose body gets its stream.
 class Pair : public NetRig {
  public:
