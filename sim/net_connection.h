@@ -136,6 +136,8 @@ struct Flow {
   uint64_t read = 0;
   int64_t wire_free_ns = 0;
   int64_t last_arrival_ns = 0;
+  int64_t packet_sent_ns = -1;  // when the last flight was sent, if more data fits into it
+  int64_t packet_end_ns = 0;    // up to this time on the wire
 
   // Room: the reader gives it back, the writer learns of it one latency later. It looks when it
   // wants room; only a blocked writer costs an event.

@@ -30,6 +30,7 @@ constexpr uint64_t kBandwidthMin = 1'000;
 constexpr uint64_t kWindowLimit = 1U << 30;
 constexpr uint64_t kShortReadScale = 1U << 20;
 constexpr uint64_t kReleaseBytes = 1460;  // less room is not worth an announcement
+constexpr int64_t kPacketNs = 20'000;     // of time on the wire, at most, in one packet
 constexpr uint16_t kFirstPort = 32768;
 constexpr uint16_t kLastPort = 60999;
 constexpr std::string_view kLoopbackAddress = "127.0.0.1";
@@ -295,6 +296,15 @@ void NetCore::send(Connection& c, size_t d, Packet packet, uint32_t bytes) {
       start +
       static_cast<int64_t>(
           (static_cast<uint64_t>(bytes) * static_cast<uint64_t>(c.links[d]->ns_per_mib)) >> 20);
+  if (packet == Packet::data && flow.packet_sent_ns == kernel_.now_ns() &&
+      flow.wire_free_ns <= flow.packet_end_ns) {
+    // What is written at one instant travels together.
+    CHECK(flow.flights.back().packet == Packet::data);
+    flow.flights.back().bytes += bytes;
+    return;
+  }
+  flow.packet_sent_ns = packet == Packet::data ? kernel_.now_ns() : -1;
+  flow.packet_end_ns = flow.wire_free_ns + kPacketNs;
   int64_t arrival = std::max(flow.last_arrival_ns, flow.wire_free_ns + draw_latency(c, d));
   flow.last_arrival_ns = arrival;
   if (!flow.flights.empty() && flow.flights.back().arrival_ns == arrival) {
