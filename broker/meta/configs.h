@@ -66,9 +66,9 @@ struct ConfigEntry {
 struct ConfigRule {
   std::string_view name;
   ConfigType type = ConfigType::string;
-  std::optional<std::string_view> standard;  // default; none: null
-  std::optional<int64_t> min;
-  std::optional<int64_t> max;                      // numbers
+  std::optional<std::string_view> standard = {};  // default; none: null
+  std::optional<int64_t> min = {};
+  std::optional<int64_t> max = {};                 // numbers
   std::span<const std::string_view> allowed = {};  // strings and lists
 };
 
@@ -94,7 +94,8 @@ const BrokerConfigRule* find_broker_config(std::string_view name);
 
 // Judges one value; invalid says so in Kafka's words: "Invalid value x for configuration y: ...".
 base::Result<> check_config(const ConfigRule& rule, std::string_view value);
-// Judges what a request sets on a topic, as a whole. `effective` rules span several configs.
+// Judges what a request sets on a topic, as a whole: names, values, and rules that span several.
+// invalid with Kafka's sentence.
 base::Result<> check_topic_configs(const ConfigMap& configs);
 
 // What was given in server.properties: names as written there, only what is there.
