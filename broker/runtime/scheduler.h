@@ -61,6 +61,8 @@ class Fiber : public base::ListNode {
   uint64_t resumes() const { return resumes_; }
   Tasks& tasks() const { return *tasks_; }
   bool cancelled() const { return cancelled_; }
+  // Its node was killed: it unwinds, or is about to.
+  bool killed() const { return killed_; }
   Wake last_wake() const { return wake_; }
 
  private:

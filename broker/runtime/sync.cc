@@ -20,6 +20,13 @@ bool Mutex::try_lock() {
 }
 
 void Mutex::unlock() {
+  const Fiber* running = queue_.tasks().scheduler().current();
+  if (running != nullptr && running->killed()) {
+    // A fiber that is killed in CondVar::wait() unwinds through guards of a mutex that it does not
+    // hold, so whoever comes first sets it free. Its waiters are all killed too.
+    locked_ = false;
+    return;
+  }
   CHECK(locked_);
   if (!queue_.notify_one()) locked_ = false;
 }
