@@ -23,6 +23,14 @@ const std::vector<LabKind>& labs() {
   return kAll;
 }
 
+std::vector<LabKind> sharded_labs() {
+  std::vector<LabKind> sharded;
+  for (const LabKind& kind : labs()) {
+    if (kind.shards > 1) sharded.push_back(kind);
+  }
+  return sharded;
+}
+
 void PrintTo(const LabKind& kind, std::ostream* out) { *out << kind.name; }
 
 void settle(Node& node) { EXPECT_TRUE(ok(node.clock.sleep(milliseconds(5)))); }

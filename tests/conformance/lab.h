@@ -3,7 +3,8 @@
 // the same text defines what both backends mean.
 //
 // A suite is declared by CONFORMANCE_SUITE(Name) and its bodies by TEST_P(Name, fact_in_words); each
-// body then appears once for every lab of labs().
+// body then appears once for every lab of labs(). CONFORMANCE_SUITE_ON names fewer labs, for what
+// only virtual time or several shards can show.
 
 #include <gtest/gtest.h>
 
@@ -46,12 +47,11 @@ class Lab {
   virtual uint32_t shards() const = 0;
   // The numeric address of the node of run() and of the server of run_pair().
   virtual std::string host() const = 0;
-  // Time passes only when every fiber waits; tight upper bounds on it can be checked.
-  virtual bool has_virtual_time() const = 0;
 };
 
 struct LabKind {
   std::string name;
+  uint32_t shards = 1;
   std::function<std::unique_ptr<Lab>()> make;
 };
 
@@ -63,6 +63,8 @@ const std::vector<LabKind>& labs();
 // One per backend; labs() asks for them.
 std::vector<LabKind> real_labs();
 std::vector<LabKind> simulated_labs();
+// Those with more than one shard.
+std::vector<LabKind> sharded_labs();
 
 class LabTest : public testing::TestWithParam<LabKind> {
  protected:
@@ -74,11 +76,12 @@ class LabTest : public testing::TestWithParam<LabKind> {
   std::unique_ptr<Lab> lab_;
 };
 
-#define CONFORMANCE_SUITE(Suite)                                                             \
-  class Suite : public LabTest {};                                                           \
-  INSTANTIATE_TEST_SUITE_P(On, Suite, testing::ValuesIn(labs()), [](const auto& kind_info) { \
-    return kind_info.param.name;                                                             \
+#define CONFORMANCE_SUITE_ON(Suite, kinds)                                                  \
+  class Suite : public LabTest {};                                                          \
+  INSTANTIATE_TEST_SUITE_P(On, Suite, testing::ValuesIn(kinds), [](const auto& kind_info) { \
+    return kind_info.param.name;                                                            \
   })
+#define CONFORMANCE_SUITE(Suite) CONFORMANCE_SUITE_ON(Suite, labs())
 
 // ---------------------------------------------------------------- words for bodies
 

@@ -72,7 +72,6 @@ class RealLab final : public Lab {
   }
   uint32_t shards() const override { return 1; }
   std::string host() const override { return "127.0.0.1"; }
-  bool has_virtual_time() const override { return false; }
 
  private:
   std::filesystem::path directory_;
@@ -83,7 +82,7 @@ class RealLab final : public Lab {
 }  // namespace
 
 std::vector<LabKind> real_labs() {
-  return {{"Real", [] { return std::make_unique<RealLab>(); }}};
+  return {{"Real", 1, [] { return std::make_unique<RealLab>(); }}};
 }
 
 }  // namespace verdict::conformance

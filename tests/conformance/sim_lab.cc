@@ -53,7 +53,6 @@ class SimulatedLab final : public Lab {
   }
   uint32_t shards() const override { return shape_.shards; }
   std::string host() const override { return world_.address(kServer); }
-  bool has_virtual_time() const override { return true; }
 
  private:
   // The body runs on shard 0 once the others are up; they serve posts until it has ended.
@@ -70,7 +69,7 @@ class SimulatedLab final : public Lab {
         must(done.wait(kNever));
         return;
       }
-      for (runtime::Node* other : nodes_) {
+      for (runtime::Node*& other : nodes_) {
         while (other == nullptr) must(node.clock.sleep(runtime::milliseconds(1)));
       }
       (*shared)(node);
@@ -103,7 +102,7 @@ std::vector<LabKind> simulated_labs() {
   };
   std::vector<LabKind> kinds;
   for (const auto& [name, shape] : kShapes) {
-    kinds.push_back({name, [s = shape] { return std::make_unique<SimulatedLab>(s); }});
+    kinds.push_back({name, shape.shards, [s = shape] { return std::make_unique<SimulatedLab>(s); }});
   }
   return kinds;
 }

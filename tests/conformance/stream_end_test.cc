@@ -199,20 +199,30 @@ TEST_P(StreamEnds, writing_to_a_closed_peer_ends_with_reset_or_closed) {
       });
 }
 
-TEST_P(StreamEnds, a_close_with_bytes_unread_still_delivers_what_was_written) {
-  // As when a server answers before it has read all of a bad request.
+TEST_P(StreamEnds, a_close_with_bytes_unread_ends_the_stream_and_gives_no_wrong_bytes) {
+  // TCP answers bytes that nobody will read with a reset, which may overtake what was written.
   connected(
       lab(),
       [](Node& node, StreamPtr stream) {
         must(wait_for(stream->readable(), soon(node)));
-        must(write(node, *stream, text("answer")));
+        must(write(node, *stream, pattern(3, 0, 1'000)));
         stream.reset();
       },
       [](Node& node, StreamPtr stream) {
         must(write(node, *stream, text("you will not read this")));
         must(node.clock.sleep(milliseconds(20)));
-        EXPECT_EQ(must(stream->read_exact(6, soon(node))).flatten().text(), "answer");
-        EXPECT_TRUE(must(stream->read_some(10, soon(node))).empty());
+        size_t got = 0;
+        for (;;) {
+          auto slice = stream->read_some(300, soon(node));
+          if (!slice) {
+            EXPECT_TRUE(fails(slice, Errc::reset));
+            return;
+          }
+          if (slice->empty()) break;
+          EXPECT_TRUE(is_pattern(3, got, *slice));
+          got += slice->size();
+        }
+        EXPECT_EQ(got, 1'000U);  // a clean end comes after everything
       });
 }
 

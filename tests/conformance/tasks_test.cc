@@ -98,9 +98,10 @@ TEST_P(Posts, an_object_belongs_to_its_shard) {
   });
 }
 
-TEST_P(Posts, an_object_used_from_another_shard_ends_the_process) {
+CONFORMANCE_SUITE_ON(ShardedPosts, sharded_labs());
+
+TEST_P(ShardedPosts, an_object_used_from_another_shard_ends_the_process) {
   // The red test of "every shard-owned object carries its shard, its public methods CHECK it".
-  if (lab().shards() < 2) GTEST_SKIP() << "one shard";
   class Counter : public ShardBound {
    public:
     using ShardBound::ShardBound;
@@ -220,22 +221,6 @@ TEST_P(NodeParts, secrets_are_filled_whole_and_differ) {
   });
 }
 
-TEST_P(NodeParts, one_stream_of_entropy_is_not_moved_by_draws_of_another) {
-  if (!lab().has_virtual_time()) GTEST_SKIP() << "real entropy does not repeat";
-  auto draw = [](bool with_other) {
-    std::unique_ptr<Lab> fresh = GetParam().make();
-    std::vector<uint64_t> values;
-    fresh->run([&](Node& node) {
-      for (int i = 0; i < 100; ++i) {
-        values.push_back(node.random.next("mine"));
-        if (with_other) (void)node.random.next("other");
-      }
-    });
-    return values;
-  };
-  EXPECT_EQ(draw(false), draw(true));
-}
-
 TEST_P(NodeParts, streams_of_entropy_differ_from_each_other) {
   run([](Node& node) {
     std::set<uint64_t> values;
@@ -292,6 +277,23 @@ TEST_P(NodeParts, a_request_to_stop_sets_the_event_of_every_shard_and_is_gone_at
     EXPECT_FALSE(node.tasks.cancelled());  // asked, not forced
   });
   run([](Node& node) { EXPECT_FALSE(node.stop.ready()); });
+}
+
+CONFORMANCE_SUITE_ON(RepeatableEntropy, simulated_labs());
+
+TEST_P(RepeatableEntropy, one_stream_of_entropy_is_not_moved_by_draws_of_another) {
+  auto draw = [](bool with_other) {
+    std::unique_ptr<Lab> fresh = GetParam().make();
+    std::vector<uint64_t> values;
+    fresh->run([&](Node& node) {
+      for (int i = 0; i < 100; ++i) {
+        values.push_back(node.random.next("mine"));
+        if (with_other) (void)node.random.next("other");
+      }
+    });
+    return values;
+  };
+  EXPECT_EQ(draw(false), draw(true));
 }
 
 }  // namespace

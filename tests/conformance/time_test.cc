@@ -60,18 +60,6 @@ TEST_P(Time, sleep_ends_not_before_its_end) {
   });
 }
 
-TEST_P(Time, virtual_sleep_ends_close_to_its_end_and_costs_no_real_time) {
-  if (!lab().has_virtual_time()) GTEST_SKIP() << "only virtual time has upper bounds";
-  run([](Node& node) {
-    for (Duration length : {milliseconds(1), seconds(1), seconds(86'400 * 30)}) {
-      Instant end = node.clock.after(length);
-      EXPECT_TRUE(ok(node.clock.sleep(length)));
-      EXPECT_GE(node.clock.now(), end);
-      EXPECT_LT(node.clock.now(), end + milliseconds(2));
-    }
-  });
-}
-
 TEST_P(Time, sleep_until_the_past_returns) {
   run([](Node& node) {
     EXPECT_TRUE(ok(node.clock.sleep_until(node.clock.now())));
@@ -157,6 +145,33 @@ TEST_P(Time, a_node_that_boots_again_has_a_clock_that_works) {
       EXPECT_GE(node.clock.now(), before + milliseconds(2));
     });
   }
+}
+
+// ---------------------------------------------------------------- only virtual time has upper bounds
+
+CONFORMANCE_SUITE_ON(VirtualTime, simulated_labs());
+
+TEST_P(VirtualTime, sleep_ends_close_to_its_end_and_costs_no_real_time) {
+  run([](Node& node) {
+    for (Duration length : {milliseconds(1), seconds(1), seconds(86'400 * 30)}) {
+      Instant end = node.clock.after(length);
+      EXPECT_TRUE(ok(node.clock.sleep(length)));
+      EXPECT_GE(node.clock.now(), end);
+      EXPECT_LT(node.clock.now(), end + milliseconds(2));
+    }
+  });
+}
+
+TEST_P(VirtualTime, deadlines_are_met_closely) {
+  run([](Node& node) {
+    runtime::WaitQueue queue(node.tasks);
+    for (int64_t s : {1, 60, 86'400}) {
+      Instant deadline = node.clock.after(seconds(s));
+      EXPECT_EQ(queue.wait(deadline), runtime::Wake::timed_out);
+      EXPECT_GE(node.clock.now(), deadline);
+      EXPECT_LT(node.clock.now(), deadline + milliseconds(2));
+    }
+  });
 }
 
 }  // namespace
