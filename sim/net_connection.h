@@ -100,7 +100,8 @@ struct Host {
   bool short_reads_forced = false;
   uint16_t next_port = 0;
   ChoicePoint resolve;
-  base::OrderedMap<uint16_t, NetListener*> listeners;
+  // By port; several when the shards of one process listen together, in the order of shards.
+  base::OrderedMap<uint16_t, std::vector<NetListener*>> listeners;
   std::vector<std::unique_ptr<Link>> links;  // to the host of that index
 };
 

@@ -26,7 +26,10 @@ void NetCore::for_each(Visit visit) {
 
 void NetCore::close_listener(NetListener& listener) {
   Host& host = listener.host();
-  CHECK(host.listeners.erase(listener.local().port) == 1);
+  auto at = host.listeners.find(listener.local().port);
+  CHECK(at != host.listeners.end());
+  CHECK(std::erase(at->second, &listener) == 1);
+  if (at->second.empty()) host.listeners.erase(at);
   for_each([&](Connection& c) {
     if (c.listener != &listener) return;
     Side& side = c.sides[1];
@@ -44,7 +47,7 @@ void NetCore::close_listener(NetListener& listener) {
 }
 
 void NetCore::process_ended(Host& host) {
-  while (!host.listeners.empty()) close_listener(*host.listeners.begin()->second);
+  while (!host.listeners.empty()) close_listener(*host.listeners.begin()->second.front());
   for_each([&](Connection& c) {
     for (size_t s = 0; s < 2; ++s) {
       Side& side = c.sides[s];
@@ -68,7 +71,9 @@ void NetCore::power_lost(Host& host) {
     }
     settle(c);
   });
-  for (auto& [port, listener] : host.listeners) listener->detach();
+  for (auto& [port, listeners] : host.listeners) {
+    for (NetListener* listener : listeners) listener->detach();
+  }
   host.listeners.clear();
   host.descriptors = 0;
 }

@@ -12,6 +12,12 @@ using tcp::Packet;
 using tcp::Side;
 using tcp::SideState;
 
+namespace {
+
+constexpr ChoiceStream kShardStream{"net.shard"};
+
+}  // namespace
+
 NetCore::Connection& NetCore::begin_connect(Host& from, Host& to, uint16_t port,
                                             bool by_localhost) {
   CHECK(from.powered);
@@ -76,11 +82,13 @@ void NetCore::on_syn(Connection& c) {
     return;
   }
   auto at = server.listeners.find(c.target_port);
-  if (at == server.listeners.end() || (at->second->loopback_only() && !c.loopback)) {
+  if (at == server.listeners.end() || (at->second.front()->loopback_only() && !c.loopback)) {
     refuse(c);
     return;
   }
-  NetListener& listener = *at->second;
+  // Shards that listen together share the connections between them.
+  ChoicePoint which(kernel_.choices(), kShardStream, c.entity);
+  NetListener& listener = *at->second[kernel_.choices().draw(which, at->second.size())];
   if (listener.waiting() >= listener.limit(server.backlog_limit)) {
     overflow(c);
     return;

@@ -126,8 +126,11 @@ NetListener::NetListener(NetCore& core, tcp::Host& host, runtime::Tasks& tasks, 
       backlog_(static_cast<size_t>(std::clamp(backlog, 1, kBacklogMax))),
       loopback_only_(loopback_only),
       acceptable_(*this, tasks) {
-  CHECK(!host.listeners.contains(local_.port));
-  host.listeners[local_.port] = this;
+  std::vector<NetListener*>& together = host.listeners[local_.port];
+  auto at = std::find_if(together.begin(), together.end(), [&](const NetListener* other) {
+    return tasks.shard() < other->tasks_.shard();
+  });
+  together.insert(at, this);
 }
 
 NetListener::~NetListener() {
@@ -178,8 +181,13 @@ Result<std::unique_ptr<runtime::Listener>> NodeNetwork::listen(const Endpoint& a
   Endpoint local = at;
   if (local.port == 0) local.port = core_.take_port(host_);
   if (local.port == 0) return base::fail(Errc::exhausted, "ports");
-  if (host_.listeners.contains(local.port)) {
-    return base::fail(Errc::address_in_use, local.to_string());
+  // Other shards of this process may listen at the same port.
+  if (auto there = host_.listeners.find(local.port); there != host_.listeners.end()) {
+    for (const NetListener* other : there->second) {
+      if (other->shard() == tasks_.shard() || other->loopback_only() != loopback_only) {
+        return base::fail(Errc::address_in_use, local.to_string());
+      }
+    }
   }
   core_.kernel().record(*host_.node, EventKind::net_listen, tasks_.path(), local.port, 0);
   return std::make_unique<NetListener>(core_, host_, tasks_, std::move(local), options.backlog,

@@ -70,6 +70,7 @@ class NetListener final : public runtime::Listener, private runtime::ShardBound 
   void close() override;
 
   // ---- for NetCore
+  base::ShardId shard() const { return tasks_.shard(); }
   bool loopback_only() const { return loopback_only_; }
   // Connections that shake hands or wait to be accepted.
   size_t waiting() const { return expected_ + queue_.size(); }

@@ -13,42 +13,42 @@
 namespace verdict::sim {
 
 enum class EventKind : uint8_t {
-  boot = 1,       // a: incarnation, b: shards
-  stop,           // asked to stop in good order
-  crash,          // process crash
+  boot = 1,  // a: incarnation, b: shards
+  stop,      // asked to stop in good order
+  crash,     // process crash
   power_off,
   power_on,
   pause,
   resume_node,
-  clock_step,     // a: nanoseconds
-  clock_freeze,   // a: 1 frozen, 0 running
-  spawn,          // entity: fiber path
-  run,            // entity: fiber path, a: resume ordinal, b: wake reason
-  end,            // entity: fiber path
-  post,           // a: to shard
-  net_listen,     // a: port
-  net_connect,    // entity: connection, a: to node, b: port
+  clock_step,    // a: nanoseconds
+  clock_freeze,  // a: 1 frozen, 0 running
+  spawn,         // entity: fiber path
+  run,           // entity: fiber path, a: resume ordinal, b: wake reason
+  end,           // entity: fiber path
+  post,          // a: to shard
+  net_listen,    // a: port
+  net_connect,   // entity: connection, a: to node, b: port
   net_established,
   net_accept,
   net_refused,
-  net_write,      // entity: connection side, a: position, b: length xor payload fingerprint
-  net_deliver,    // entity: connection side, a: position, b: length
-  net_read,       // entity: connection side, a: position, b: length
+  net_write,    // entity: connection side, a: position, b: length xor payload fingerprint
+  net_deliver,  // entity: connection side, a: position, b: length
+  net_read,     // entity: connection side, a: position, b: length
   net_fin,
   net_reset,
-  net_stall,      // bytes or a connect held by a cut
-  disk_write,     // entity: file, a: offset, b: length xor payload fingerprint
-  disk_read,      // entity: file, a: offset, b: length
+  net_stall,   // bytes or a connect held by a cut
+  disk_write,  // entity: file, a: offset, b: length xor payload fingerprint
+  disk_read,   // entity: file, a: offset, b: length
   disk_truncate,
-  disk_sync,      // entity: file or directory, a: ordinal, b: 1 ok, 0 failed
-  disk_name,      // a: kind of the name operation, b: hash of the name
-  disk_lost,      // at a power loss: entity: file, a: bytes lost
+  disk_sync,  // entity: file or directory, a: ordinal, b: 1 ok, 0 failed
+  disk_name,  // a: kind of the name operation, b: hash of the name
+  disk_lost,  // at a power loss: entity: file, a: bytes lost
   disk_fault,
-  entropy,        // entity: stream, a: value
-  log,            // a: hash of the event's text
-  probe,          // entity: probe
-  fault,          // a fault of the plan fired
-  mark,           // free for users of the world
+  entropy,  // entity: stream, a: value
+  log,      // a: hash of the event's text
+  probe,    // entity: probe
+  fault,    // a fault of the plan fired
+  mark,     // free for users of the world
 };
 
 std::string_view to_string(EventKind kind);

@@ -129,7 +129,7 @@ def check_orphans(tree, house):
             text = tree.text(build_file) if build_file in tree.files else ""
             written = re.escape(os.path.relpath(name, folder))
             if "/" not in written:  # a file(GLOB ...) takes the files of its own folder
-                written += r"|\*\.cc"
+                written += r"|\*\.cc" + (r"|\*_test\.cc" if name.endswith("_test.cc") else "")
             named = re.search(rf"(?<![\w/.-])({written})(?![\w.])", text) is not None
             folder = os.path.dirname(folder)
         if not named:

@@ -196,5 +196,26 @@ TEST(World, stop_is_seen_by_every_shard) {
   EXPECT_FALSE(world.running(node));
 }
 
+TEST(World, shards_that_listen_together_share_the_connections) {
+  World world(with_seed(4));
+  uint32_t server = world.add_node({.name = "server", .shards = 3});
+  uint32_t client = world.add_node({.name = "client"});
+  std::vector<int> accepted(3);
+  world.boot(server, [&](Node& n) {
+    auto listener = n.network.listen({"0.0.0.0", 7}, {});
+    ASSERT_TRUE(listener.has_value());
+    while ((*listener)->accept(Instant::never())) ++accepted[n.tasks.shard().value];
+  });
+  world.boot(client, [&](Node& n) {
+    for (int i = 0; i < 60; ++i) {
+      auto stream = n.network.connect({"server", 7}, n.clock.after(runtime::seconds(5)));
+      ASSERT_TRUE(stream.has_value());
+    }
+  });
+  world.run_until(60 * kSecond);
+  EXPECT_EQ(accepted[0] + accepted[1] + accepted[2], 60);
+  for (int n : accepted) EXPECT_GT(n, 5);
+}
+
 }  // namespace
 }  // namespace verdict::sim
