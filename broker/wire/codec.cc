@@ -354,9 +354,7 @@ void Writer::payload(const base::Slices& v) {
 
 namespace {
 
-bool is_known(uint32_t number, uint64_t known) {
-  return number < 64 && (known >> number & 1) != 0;
-}
+bool is_known(uint32_t number, uint64_t known) { return number < 64 && (known >> number & 1) != 0; }
 
 }  // namespace
 
@@ -366,8 +364,7 @@ size_t Writer::unknown_count(const UnknownTags& tags, uint64_t known) {
   return count;
 }
 
-size_t Writer::unknown_tags(const UnknownTags& tags, uint64_t known, size_t next,
-                            uint64_t before) {
+size_t Writer::unknown_tags(const UnknownTags& tags, uint64_t known, size_t next, uint64_t before) {
   for (; next < tags.size() && tags[next].number < before; ++next) {
     CHECK(next == 0 || tags[next - 1].number < tags[next].number);
     if (is_known(tags[next].number, known)) continue;

@@ -105,8 +105,7 @@ class Reader {
   // `element_bytes_min` each.
   size_t array(Lengths lengths, size_t element_bytes_min, const char* field);
   // The same, nothing for null.
-  std::optional<size_t> array_or_null(Lengths lengths, size_t element_bytes_min,
-                                      const char* field);
+  std::optional<size_t> array_or_null(Lengths lengths, size_t element_bytes_min, const char* field);
   // Whether a nullable struct follows.
   bool present(const char* field);
 
@@ -216,8 +215,8 @@ class Writer {
   void put_text(Lengths lengths, std::string_view v);
 
   base::MutableBuffer buffer_;
-  size_t size_ = 0;      // bytes in the buffer
-  size_t referred_ = 0;  // bytes in references
+  size_t size_ = 0;       // bytes in the buffer
+  size_t referred_ = 0;   // bytes in references
   size_t open_tags_ = 0;  // inside a tag payload is copied: its length is inserted afterwards
   std::vector<Reference> references_;
 };
