@@ -142,6 +142,9 @@ class MetadataImage {
   // Records of types that Kafka has and this broker does not build yet: counted and passed over.
   uint64_t skipped_records() const { return skipped_records_; }
 
+  // Between the begin and the end of a metadata transaction: what it did may still be undone.
+  bool in_transaction() const { return before_transaction_ != nullptr; }
+
   // Applies one record value (Kafka's frame around a metadata record) that stands at `at`. corrupt
   // names the offset and what does not fit; unsupported a record type that nobody knows. The image
   // is unchanged then.
@@ -166,6 +169,7 @@ class MetadataImage {
   size_t partition_count_ = 0;
   int64_t next_producer_id_ = 0;
   uint64_t skipped_records_ = 0;
+  std::shared_ptr<const MetadataImage> before_transaction_;
 };
 
 using ImagePointer = std::shared_ptr<const MetadataImage>;

@@ -29,6 +29,7 @@ inline constexpr size_t kRecordsPerCommitMax = 10'240;
 inline constexpr size_t kCommitBytesMax = 8U << 20;  // Kafka's largest raft batch
 inline constexpr size_t kReplayReadBytes = 1U << 20;
 inline constexpr size_t kQuorumStateBytesMax = 64U << 10;
+inline constexpr std::string_view kMetadataFolder = "__cluster_metadata-0";
 
 // The content of the quorum-state file, version 0 (one static voter).
 struct QuorumState {
@@ -58,11 +59,12 @@ class MetadataLog : public runtime::ShardBound {
     log::OpenOptions log;  // name and topic id are filled in here
   };
 
-  // Opens or creates the log in `directory`, replays it, and starts a new raft epoch: quorum-state,
-  // then the LeaderChange batch, both durable. Fails with corrupt, naming file and offset, on what
-  // cannot be replayed.
-  static base::Result<std::unique_ptr<MetadataLog>> open(
-      runtime::Node& node, std::unique_ptr<runtime::Directory> directory, Options options);
+  // Opens or creates the log in the folder kMetadataFolder of `log_directory`, replays it, and
+  // starts a new raft epoch: quorum-state, then the LeaderChange batch, both durable. corrupt names
+  // file and offset of what cannot be replayed; invalid says that the log is another node's.
+  static base::Result<std::unique_ptr<MetadataLog>> open(runtime::Node& node,
+                                                         runtime::Directory& log_directory,
+                                                         Options options);
   virtual ~MetadataLog() = default;
 
   // Of all that is committed. Never null.
