@@ -10,175 +10,8 @@ import os
 import sys
 
 sys.dont_write_bytecode = True  # the source folder stays clean
+import cpp  # noqa: E402
 import schema_file  # noqa: E402
-
-CPP_TYPES = {
-    "bool": "bool", "float64": "double", "uuid": "base::Uuid", "string": "std::string",
-    "bytes": "base::Slice", "records": "base::Slices",
-    **{name: name + "_t" for name in schema_file.INTEGERS}}
-KEYWORDS = set("""alignas and asm auto bool break case catch char class const continue default delete
-do double else enum explicit export extern false float for friend goto if inline int long mutable
-namespace new not nullptr operator or private protected public register return short signed sizeof
-static struct switch template this throw true try typedef union unsigned using virtual void volatile
-while encode decode""".split())
-NO_FLEXIBLE = 32767
-
-
-def cpp_name(name):
-    return name + "_" if name in KEYWORDS else name
-
-
-def condition(some, domain):
-    """A C++ condition on `version`, which is in `domain`: '' always, None never."""
-    some = some & domain
-    if not some:
-        return None
-    if some == domain:
-        return ""
-    runs, terms = [], []
-    for version in sorted(domain):  # versions outside the domain do not occur: runs may cross them
-        if version not in some:
-            runs.append(None)
-        elif runs and runs[-1]:
-            runs[-1][1] = version
-        else:
-            runs.append([version, version])
-    for low, high in (run for run in runs if run):
-        if low == min(domain):
-            terms.append(f"version <= {high}")
-        elif high == max(domain):
-            terms.append(f"version >= {low}")
-        elif low == high:
-            terms.append(f"version == {low}")
-        else:
-            terms.append(f"(version >= {low} && version <= {high})")
-    return " || ".join(terms)
-
-
-def literal(field):
-    """The default of a field that is not an optional, as C++; '' for the type's own."""
-    text = field.default
-    if field.is_array or field.struct or text in (None, "[]"):
-        return "0" if field.type in CPP_TYPES and field.type in schema_file.INTEGERS \
-            and not field.is_array else "false" if field.type == "bool" else \
-            "0" if field.type == "float64" else ""
-    if field.type == "string":
-        return '"' + text[1:-1] + '"' if text != "''" else ""
-    if field.type in schema_file.INTEGERS:
-        value = int(text, 0)
-        size, signed = schema_file.INTEGERS[field.type]
-        if signed and value == -(1 << (8 * size - 1)):
-            return f"INT{8 * size}_MIN"
-        return str(value)
-    return text
-
-
-def plain_type(field):
-    inner = field.struct.name if field.struct else CPP_TYPES[field.type]
-    return f"std::vector<{inner}>" if field.is_array else inner
-
-
-def cpp_type(field):
-    return f"std::optional<{plain_type(field)}>" if field.nullable else plain_type(field)
-
-
-def starts_null(field):
-    return field.nullable and field.default in (None, "null")
-
-
-def declaration(field):
-    name, kind, value = cpp_name(field.name), cpp_type(field), literal(field)
-    if field.nullable:
-        if starts_null(field):
-            return f"{kind} {name};"
-        return f"{kind} {name}{{std::in_place{', ' + value if value else ''}}};"
-    return f"{kind} {name} = {value};" if value else f"{kind} {name};"
-
-
-def is_default(field, expression):
-    """A C++ condition: the field has its default."""
-    if starts_null(field):
-        return f"!{expression}.has_value()"
-    prefix = f"{expression}.has_value() && " if field.nullable else ""
-    value = literal(field)
-    inner = f"(*{expression})" if field.nullable else expression
-    if field.is_array or field.type in ("bytes", "records") or field.type == "string" and not value:
-        return f"{prefix}{inner}.empty()"
-    if field.type == "uuid":
-        return f"{prefix}{inner}.is_zero()"
-    if field.struct:
-        return f"{prefix}{inner} == {field.qualified}{{}}"
-    if field.type == "bool":
-        return f"{prefix}{'' if value == 'true' else '!'}{inner}"
-    return f"{prefix}{inner} == {value}"
-
-
-def bytes_min(struct, message, version):
-    """Least number of bytes that a value of the struct can have."""
-    total = 1 if version in message.flexible else 0
-    for field in struct.fields:
-        if version in field.versions and version not in field.tagged:
-            total += field_bytes_min(field, message, version)
-    return total
-
-
-def field_bytes_min(field, message, version):
-    compact = version in message.flexible and not field.never_flexible
-    if field.is_array or field.type in ("bytes", "records"):
-        return 1 if compact else 4
-    if field.type == "string":
-        return 1 if compact else 2
-    if field.struct:
-        return 1 if version in field.nullable else bytes_min(field.struct, message, version)
-    return schema_file.FIXED_BYTES[field.type]
-
-
-def element_bytes_min(field, message):
-    def of(version):
-        if field.struct:
-            return bytes_min(field.struct, message, version)
-        if field.type == "string":
-            return 1 if version in message.flexible else 2
-        return schema_file.FIXED_BYTES[field.type]
-    return max(1, min(of(version) for version in field.versions))
-
-
-class Code:
-    """Lines of C++ with indentation."""
-
-    def __init__(self):
-        self.lines, self.depth = [], 0
-
-    def add(self, *lines):
-        for line in lines:
-            self.lines.append("  " * self.depth + line if line else "")
-
-    def open(self, line):
-        self.add(line)
-        self.depth += 1
-
-    def close(self, line="}"):
-        self.depth -= 1
-        self.add(line)
-
-    def text(self):
-        return "\n".join(self.lines) + "\n"
-
-
-class Block:
-    """`if (condition) { ... }`, or just a scope that is not there when there is no condition."""
-
-    def __init__(self, code, test):
-        self.code, self.test = code, test
-
-    def __enter__(self):
-        if self.test:
-            self.code.open(f"if ({self.test}) {{")
-
-    def __exit__(self, *_):
-        if self.test:
-            self.code.close()
-
 
 def qualify(message):
     """Gives every field the full C++ name of its struct and fills the domains of the structs."""
@@ -211,7 +44,7 @@ def uses_lengths(struct):
 
 
 def header(messages, name):
-    code = Code()
+    code = cpp.Code()
     code.add("#pragma once", f"// Generated by broker/wire/generate.py from {name}.schema.", "",
              "#include <cstdint>", "#include <optional>", "#include <string>",
              "#include <string_view>", "#include <vector>", "",
@@ -226,13 +59,13 @@ def header(messages, name):
 
 def declare_members(code, struct, message):
     for field in struct.fields:
-        code.add(declaration(field))
+        code.add(cpp.declaration(field))
     if struct.versions & message.flexible:
         code.add("UnknownTags unknown_tags;")
 
 
 def declare_message(code, message):
-    first = min(message.flexible) if message.flexible else NO_FLEXIBLE
+    first = min(message.flexible) if message.flexible else cpp.NO_FLEXIBLE
     code.add("")
     code.open(f"struct {message.name} {{")
     code.add(f'static constexpr std::string_view kName = "{message.name}";',
@@ -247,7 +80,7 @@ def declare_message(code, message):
         code.close("};")
     declare_members(code, message.body, message)
     code.add("",
-             "// `at_version` is one of those above, and the fields that it lacks have their defaults",
+             "// `at_version` is one of those above; the fields that it lacks have their defaults",
              "// unless they may be ignored.",
              "void encode(Writer& out, int16_t at_version) const;",
              "base::Slices encode(int16_t at_version) const;",
@@ -265,7 +98,7 @@ def declare_message(code, message):
 
 
 def source(messages, name):
-    code = Code()
+    code = cpp.Code()
     code.add(f"// Generated by broker/wire/generate.py from {name}.schema.",
              f'#include "broker/wire/{name}.h"', "", "namespace verdict::wire {", "namespace {")
     for message in messages:
@@ -282,7 +115,7 @@ def source(messages, name):
 def declare_lengths(code, struct, message):
     if not uses_lengths(struct):
         return
-    test = condition(message.flexible, struct.versions)
+    test = cpp.condition(message.flexible, struct.versions)
     value = {"": "Lengths::compact", None: "Lengths::fixed"}.get(
         test, f"{test} ? Lengths::compact : Lengths::fixed")
     code.add(f"const Lengths lengths = {value};")
@@ -294,26 +127,26 @@ def path_of(field, struct, message):
 
 def define_read(code, struct, message):
     code.add("")
-    code.open(f"void read([[maybe_unused]] Reader& in, [[maybe_unused]] int16_t version, "
+    code.open("void read([[maybe_unused]] Reader& in, [[maybe_unused]] int16_t version, "
               f"[[maybe_unused]] {struct.full}& out) {{")
     declare_lengths(code, struct, message)
     for field in struct.fields:
         plain = field.versions - field.tagged
-        test = condition(plain, struct.versions)
+        test = cpp.condition(plain, struct.versions)
         if test is not None:
-            with Block(code, test):
+            with cpp.Block(code, test):
                 read_field(code, field, struct, message, plain, "in")
-    test = condition(message.flexible, struct.versions)
+    test = cpp.condition(message.flexible, struct.versions)
     if test is not None:
-        with Block(code, test):
+        with cpp.Block(code, test):
             read_tags(code, struct, message)
     code.close()
 
 
 def read_field(code, field, struct, message, domain, reader):
     """Reads a field in a version of `domain`."""
-    target, path = f"out.{cpp_name(field.name)}", f'"{path_of(field, struct, message)}"'
-    null_test = condition(field.nullable, domain)
+    target, path = f"out.{cpp.cpp_name(field.name)}", f'"{path_of(field, struct, message)}"'
+    null_test = cpp.condition(field.nullable, domain)
     if not field.nullable or null_test == "":
         read_value(code, field, target, path, message, reader, field.nullable)
     elif null_test is None:
@@ -345,7 +178,7 @@ def read_value(code, field, target, path, message, reader, nullable):
 
 
 def read_array(code, field, target, path, message, reader, nullable):
-    least = element_bytes_min(field, message)
+    least = cpp.element_bytes_min(field, message)
     if nullable:
         code.open(f"if (auto count = {reader}.array_or_null(lengths, {least}, {path})) {{")
         code.add(f"auto& items = {target}.emplace();", "items.resize(*count);")
@@ -391,14 +224,14 @@ def read_tags(code, struct, message):
     code.add(f"const Reader::Tag tag = in.tag(previous, {path});", "if (!in.ok()) return;")
     word = "if"
     for field in fields:
-        test = condition(field.tagged, tags_domain(struct, message))
+        test = cpp.condition(field.tagged, tags_domain(struct, message))
         both = f"tag.number == {field.tag}" + (f" && ({test})" if test else "")
         code.open(f"{word} ({both}) {{")
         code.add("Reader part(tag.bytes);")
-        body = Code()
+        body = cpp.Code()
         body.depth = code.depth
         read_field(body, field, struct, message, field.tagged, "part")
-        for line in body.lines:  # a failure inside leaves the lambda-free way: by finish()
+        for line in body.lines:  # finish() takes a failure over
             if line.strip() == "if (!part.ok()) return;":
                 line = line.replace("return", "break")
             code.lines.append(line)
@@ -414,41 +247,41 @@ def read_tags(code, struct, message):
 
 def define_write(code, struct, message):
     code.add("")
-    code.open(f"void write([[maybe_unused]] Writer& out, [[maybe_unused]] int16_t version, "
+    code.open("void write([[maybe_unused]] Writer& out, [[maybe_unused]] int16_t version, "
               f"[[maybe_unused]] const {struct.full}& in) {{")
     declare_lengths(code, struct, message)
     for field in struct.fields:
         plain = field.versions - field.tagged
-        test = condition(plain, struct.versions)
+        test = cpp.condition(plain, struct.versions)
         if test is not None:
-            with Block(code, test):
+            with cpp.Block(code, test):
                 write_field(code, field, plain)
-        absent = condition(struct.versions - field.versions, struct.versions)
+        absent = cpp.condition(struct.versions - field.versions, struct.versions)
         if absent is not None and not field.ignorable:
-            with Block(code, absent):
-                code.add(f"CHECK({is_default(field, 'in.' + cpp_name(field.name))});")
-    test = condition(message.flexible, struct.versions)
+            with cpp.Block(code, absent):
+                code.add(f"CHECK({cpp.is_default(field, 'in.' + cpp.cpp_name(field.name))});")
+    test = cpp.condition(message.flexible, struct.versions)
     if test is not None:
-        with Block(code, test):
+        with cpp.Block(code, test):
             write_tags(code, struct, message)
     code.close()
 
 
 def write_field(code, field, domain):
     """Writes a field in a version of `domain`."""
-    value = f"in.{cpp_name(field.name)}"
-    null_test = condition(field.nullable, domain)
+    value = f"in.{cpp.cpp_name(field.name)}"
+    null_test = cpp.condition(field.nullable, domain)
     if not field.nullable:
         write_value(code, field, value)
         return
     if null_test != "":
-        absent = condition(domain - field.nullable, domain)
-        with Block(code, absent):
+        absent = cpp.condition(domain - field.nullable, domain)
+        with cpp.Block(code, absent):
             code.add(f"CHECK({value}.has_value());  // null cannot be said in this version")
     if field.is_array or field.struct:
         code.open(f"if ({value}.has_value()) {{")
         if field.struct and not field.is_array and null_test is not None:
-            with Block(code, null_test):
+            with cpp.Block(code, null_test):
                 code.add("out.present(true);")
         write_value(code, field, f"(*{value})")
         code.close("} else {")
@@ -481,10 +314,10 @@ def write_tags(code, struct, message):
         return
     known = []
     for field in fields:
-        test = condition(field.tagged, domain)
+        test = cpp.condition(field.tagged, domain)
         bit = f"uint64_t{{1}} << {field.tag}"
         known.append(f"({test} ? {bit} : 0)" if test else f"({bit})")
-        value = is_default(field, "in." + cpp_name(field.name))
+        value = cpp.is_default(field, "in." + cpp.cpp_name(field.name))
         code.add(f"const bool has_{field.tag} = " + (f"({test}) && " if test else "") +
                  f"!({value});")
     code.add(f"const uint64_t known = {' | '.join(known)};",
@@ -510,7 +343,7 @@ def define_members(code, message):
     for struct in all_structs(message):
         terms = []
         for field in struct.fields:
-            own = cpp_name(field.name)
+            own = cpp.cpp_name(field.name)
             bytes_like = field.type in ("bytes", "records")
             terms.append(f"same_bytes({own}, other.{own})" if bytes_like else
                          f"{own} == other.{own}")
