@@ -70,7 +70,7 @@ constexpr Api kApis[] = {
     {60, "DescribeCluster", {0, 2}, kNone, 0},
     {61, "DescribeProducers", {0, 0}, kNone, 0},
     {62, "BrokerRegistration", {0, 4}, kNone, 0},
-    {63, "BrokerHeartbeat", {0, 1}, kNone, 0},
+    {63, "BrokerHeartbeat", {0, 2}, kNone, 0},
     {64, "UnregisterBroker", {0, 0}, kNone, 0},
     {65, "DescribeTransactions", {0, 0}, kNone, 0},
     {66, "ListTransactions", {0, 2}, kNone, 0},
