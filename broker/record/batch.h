@@ -129,7 +129,7 @@ class BatchBuilder {
     int32_t leader_epoch = -1;
     int64_t base_offset = 0;
   };
-  explicit BatchBuilder(Options options);
+  explicit BatchBuilder(Options options) : options_(options) {}
   // `timestamp_ms` is absolute. key/value may be absent.
   void add(int64_t timestamp_ms, std::optional<std::span<const std::byte>> key,
            std::optional<std::span<const std::byte>> value, std::span<const Header> headers = {});
@@ -144,7 +144,8 @@ class BatchBuilder {
   std::byte* grow(size_t count);
 
   Options options_;
-  base::MutableBuffer buffer_;  // room for the header, then the records so far
+  // Room for the header, then the records so far; absent while there are none.
+  std::optional<base::MutableBuffer> buffer_;
   size_t size_ = kHeaderBytes;  // bytes of it in use
   size_t count_ = 0;
   int64_t base_timestamp_ms_ = -1;

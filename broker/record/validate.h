@@ -35,6 +35,7 @@ struct AppendRules {
   bool compacted = false;                      // every record needs a key
   std::optional<Codec> compression;            // nullopt: producer
   int compression_level = 0;                   // 0: the codec's usual one
+  bool zstd_allowed = true;                    // Produce from version 7 on
   size_t uncompressed_bytes_max = 128U << 20;  // bomb limit, not a Kafka setting
 };
 
