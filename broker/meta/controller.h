@@ -51,7 +51,7 @@ struct NewTopic {
     std::vector<int32_t> replicas;
   };
   std::vector<Assignment> assignments;
-  // In the order of the request; names may come twice: then it is refused.
+  // A name that comes twice is refused.
   std::vector<std::pair<std::string, std::optional<std::string>>> configs;
 };
 
@@ -129,7 +129,8 @@ class Controller : public runtime::ShardBound {
   // Last act of a stop in good order: fenced and in controlled shutdown, so that the image says it.
   base::Result<> fence_for_shutdown();
 
-  // One answer per topic, in order; code 56 or 41 for all when the controller is offline.
+  // One answer per topic, in order; a name that comes twice is refused and answered once. Code 56
+  // for what could not be committed.
   std::vector<CreatedTopic> create_topics(const std::vector<NewTopic>& topics, bool validate_only);
   std::vector<DeletedTopic> delete_topics(const std::vector<TopicKey>& topics);
 
@@ -139,8 +140,9 @@ class Controller : public runtime::ShardBound {
   base::Result<> close_cleanly();
   void check_invariants() const;
 
+  struct State;  // for controller*.cc
+
  private:
-  struct State;
   std::unique_ptr<State> state_;
   explicit Controller(runtime::Node& node, std::unique_ptr<State> state);
 };

@@ -2,10 +2,11 @@
 // is touched.
 
 #include <algorithm>
+#include <array>
 
 #include "broker/base/check.h"
 #include "broker/meta/image.h"
-#include "broker/meta/records.h"
+#include "broker/wire/metadata_record.h"
 #include "broker/wire/metadata_records.h"
 
 namespace verdict::meta {
@@ -19,7 +20,7 @@ class ImageWriter {
  public:
   explicit ImageWriter(MetadataImage& image) : image_(image) {}
 
-  Result<> dispatch(Offset at, const RecordFrame& frame);
+  Result<> dispatch(Offset at, const wire::MetadataRecord& frame);
 
  private:
   Result<> apply(const wire::RegisterBrokerRecord& record);
@@ -42,7 +43,7 @@ class ImageWriter {
   Result<> apply(const wire::ClearElrRecord& record);
 
   template <class Record>
-  Result<> decode(const RecordFrame& frame) {
+  Result<> decode(const wire::MetadataRecord& frame) {
     auto record = Record::decode(frame.body, frame.version);
     if (!record) return fail(Errc::corrupt, std::move(record).error().detail);
     Result<> applied = apply(*record);
@@ -59,6 +60,21 @@ class ImageWriter {
 };
 
 namespace {
+
+// Record types of Kafka's that this broker passes over until their feature is built.
+bool is_passed_over(int16_t type) {
+  constexpr auto kTypes = std::to_array<int16_t>({
+      10,  // DelegationToken
+      11,  // UserScramCredential
+      14,  // ClientQuota
+      18,  // AccessControlEntry
+      19,  // RemoveAccessControlEntry
+      21,  // ZkMigrationState
+      22,  // RemoveUserScramCredential
+      26,  // RemoveDelegationToken
+  });
+  return std::ranges::binary_search(kTypes, type);
+}
 
 std::string collision_key(std::string_view name) {
   std::string key(name);
@@ -348,8 +364,8 @@ Result<> ImageWriter::apply(const wire::AbortTransactionRecord&) {
   return {};
 }
 
-Result<> ImageWriter::dispatch(Offset at, const RecordFrame& frame) {
-  using Decode = Result<> (ImageWriter::*)(const RecordFrame&);
+Result<> ImageWriter::dispatch(Offset at, const wire::MetadataRecord& frame) {
+  using Decode = Result<> (ImageWriter::*)(const wire::MetadataRecord&);
   struct Type {
     int16_t type;
     Decode decode;
@@ -393,8 +409,8 @@ base::Result<> MetadataImage::apply(Offset at, const base::Slice& value) {
   Result<> applied;
   if (at <= offset_) {
     applied = fail(Errc::corrupt, "it comes after offset " + std::to_string(offset_.value));
-  } else if (const auto frame = read_frame(value); !frame) {
-    applied = std::unexpected(frame.error());
+  } else if (const auto frame = wire::decode_metadata_record(value); !frame) {
+    applied = fail(Errc::corrupt, frame.error().detail);
   } else {
     applied = ImageWriter(*this).dispatch(at, *frame);
   }

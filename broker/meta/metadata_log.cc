@@ -171,7 +171,7 @@ class SingleVoterLog final : public MetadataLog {
 Result<> SingleVoterLog::start(runtime::Directory& folder) {
   auto replayed = replay(*log_);
   if (!replayed) return std::unexpected(std::move(replayed).error());
-  was_empty_ = replayed->features().empty() && replayed->offset() < Offset{1};
+  was_empty_ = replayed->features().empty();
   TRY(claim_epoch(folder));
   const Offset at = log_->next();
   TRY(log_->begin_epoch(epoch_));

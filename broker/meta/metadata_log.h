@@ -43,7 +43,7 @@ struct QuorumState {
   static base::Result<QuorumState> from_json(std::string_view text);
 };
 
-// Records on their way into the log, framed as Kafka frames them (see records.h).
+// Records on their way into the log, framed as Kafka frames them: frame() in records.h.
 using RecordValues = std::vector<base::Slice>;
 
 struct Committed {
