@@ -1,6 +1,9 @@
 #pragma once
 // ProducerTable: what a partition remembers of idempotent producers, to tell a retry from a new
 // batch and a gap from the next one (KIP-98, KIP-360). Kept equal to a replay of the log.
+//
+// Invariants: every entry remembers at most kBatchesRemembered batches, oldest first; there are at
+// most kProducersMax entries, beyond which the producers that were silent longest are forgotten.
 
 #include <cstdint>
 #include <optional>
@@ -14,14 +17,16 @@
 
 namespace verdict::log {
 
-inline constexpr size_t kBatchesRemembered = 5;  // = max.in.flight of an idempotent producer
+inline constexpr size_t kBatchesRemembered = 5;   // = max.in.flight of an idempotent producer
+inline constexpr size_t kProducersMax = 1 << 20;  // of one partition; not Kafka's: it has no limit
 
 struct ProducerBatch {
-  int32_t first_sequence;
-  int32_t last_sequence;
-  int64_t base_offset;
-  int64_t last_offset;
-  int64_t timestamp_ms;
+  int32_t first_sequence = -1;
+  int32_t last_sequence = -1;
+  int64_t base_offset = -1;
+  int64_t last_offset = -1;
+  int64_t timestamp_ms = -1;
+  auto operator<=>(const ProducerBatch&) const = default;
 };
 
 struct ProducerEntry {
@@ -31,27 +36,36 @@ struct ProducerEntry {
   int64_t last_timestamp_ms = -1;
   int64_t current_transaction_first_offset = -1;
   std::vector<ProducerBatch> batches;  // oldest first, at most kBatchesRemembered
+  auto operator<=>(const ProducerEntry&) const = default;
 };
 
 enum class SequenceVerdict : uint8_t { next, duplicate, out_of_order, stale_epoch };
 struct SequenceCheck {
-  SequenceVerdict verdict;
+  SequenceVerdict verdict = SequenceVerdict::next;
   ProducerBatch original{};  // of a duplicate
 };
 
 class ProducerTable {
  public:
+  // Judges a client's batch; one without a producer id is always next.
   SequenceCheck check(const record::BatchHeader& header) const;
   // After the batch was written at header.base_offset.
   void update(const record::BatchHeader& header);
+  // Forgets who wrote last `expiry_ms` or more before `now_ms` and has no transaction open.
   void expire(int64_t now_ms, int64_t expiry_ms);
-  void clear();
-  size_t size() const;
-  const base::OrderedMap<int64_t, ProducerEntry>& entries() const;
+  void clear() { entries_.clear(); }
+  size_t size() const { return entries_.size(); }
+  const base::OrderedMap<int64_t, ProducerEntry>& entries() const { return entries_; }
 
   // Kafka's .snapshot file: version 1, CRC32C, one entry per producer (only its last batch).
   base::Slice to_snapshot() const;
   static base::Result<ProducerTable> from_snapshot(const base::Slice& bytes);
+  void check_invariants() const;
+
+ private:
+  void forget_oldest();
+
+  base::OrderedMap<int64_t, ProducerEntry> entries_;
 };
 
 }  // namespace verdict::log
