@@ -67,7 +67,10 @@ Wake Scheduler::suspend(WaitNode* nodes, size_t count, Instant deadline, bool ca
   fiber.state_ = Fiber::State::waiting;
   fiber.deadline_ns_ =
       deadline == Instant::never() ? kNever : world_deadline(*fiber.tasks_, deadline);
-  if (fiber.deadline_ns_ < fiber.armed_ns_) arm(fiber, fiber.deadline_ns_);
+  if (fiber.deadline_ns_ != kNever) {
+    fiber.wait_sequence_ = ++wait_sequence_;
+    if (fiber.deadline_ns_ < fiber.armed_ns_) arm(fiber, fiber.deadline_ns_);
+  }
   fiber.context_.switch_to(main_);
   if (fiber.killed_) throw FiberKilled{};
   return fiber.wake_;
@@ -263,6 +266,7 @@ void Scheduler::reclaim(Fiber& fiber) {
     }
   }
   fiber.state_ = Fiber::State::free;
+  fiber.armed_ns_ = kNever;  // its timers are stale now
   fiber.child_ordinals_.clear();
   free_slots_.push_back(fiber.id_.slot);
   CHECK(live_ > 0);
@@ -324,6 +328,7 @@ void Scheduler::kill(std::span<Tasks* const> shards) {
 // early is moved on when it is popped, so a long deadline that is set anew for every message costs
 // one entry, not one per message.
 void Scheduler::arm(Fiber& fiber, int64_t at_ns) {
+  if (timers_.size() >= timers_tidy_at_) drop_stale_timers();
   fiber.armed_ns_ = at_ns;
   fiber.armed_sequence_ = ++timer_sequence_;
   timers_.push_back({at_ns, fiber.armed_sequence_, fiber.id_.slot});
@@ -338,6 +343,13 @@ bool Scheduler::stale(const Timer& timer) const {
 void Scheduler::pop_timer() {
   std::pop_heap(timers_.begin(), timers_.end(), Later{});
   timers_.pop_back();
+}
+
+// A nearer deadline and the end of a fiber leave entries behind that would stay to their time.
+void Scheduler::drop_stale_timers() {
+  std::erase_if(timers_, [this](const Timer& timer) { return stale(timer); });
+  std::make_heap(timers_.begin(), timers_.end(), Later{});
+  timers_tidy_at_ = std::max(kTimersTidyMin, 2 * timers_.size());
 }
 
 int64_t Scheduler::next_timer_ns() {
@@ -361,6 +373,7 @@ int64_t Scheduler::next_timer_ns() {
 }
 
 void Scheduler::fire_timers(int64_t world_ns) {
+  CHECK(due_.empty());
   while (!timers_.empty() && timers_.front().at_ns <= world_ns) {
     const Timer timer = timers_.front();
     pop_timer();
@@ -369,11 +382,19 @@ void Scheduler::fire_timers(int64_t world_ns) {
     fiber.armed_ns_ = kNever;
     if (fiber.state_ != Fiber::State::waiting) continue;
     if (fiber.deadline_ns_ <= world_ns) {
-      wake(fiber, Wake::timed_out);
+      due_.push_back(&fiber);
     } else if (fiber.deadline_ns_ != kNever) {
       arm(fiber, fiber.deadline_ns_);
     }
   }
+  if (due_.size() > 1) {
+    std::sort(due_.begin(), due_.end(), [](const Fiber* a, const Fiber* b) {
+      return a->deadline_ns_ != b->deadline_ns_ ? a->deadline_ns_ < b->deadline_ns_
+                                                : a->wait_sequence_ < b->wait_sequence_;
+    });
+  }
+  for (Fiber* fiber : due_) wake(*fiber, Wake::timed_out);
+  due_.clear();
 }
 
 // ---------------------------------------------------------------- Nursery

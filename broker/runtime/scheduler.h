@@ -89,6 +89,7 @@ class Fiber : public base::ListNode {
   int64_t deadline_ns_ = 0;  // world time of the present wait's end
   int64_t armed_ns_ = 0;     // world time of this fiber's one live entry in the timer heap
   uint64_t armed_sequence_ = 0;
+  uint64_t wait_sequence_ = 0;  // order of the waits with a deadline
   State state_ = State::free;
   Wake wake_ = Wake::notified;
   bool cancelled_ = false;
@@ -184,6 +185,8 @@ class Scheduler {
   virtual void charge(Tasks& tasks, int64_t ns) = 0;
 
   size_t live_fibers() const { return live_; }
+  // Entries in the timer heap, stale ones included.
+  size_t timer_entries() const { return timers_.size(); }
 
  protected:
   // The fiber may run; the backend decides when. Called once per wake-up.
@@ -198,7 +201,8 @@ class Scheduler {
   void run(Fiber& fiber);
   // World time of the earliest timer that may matter, int64 max when there is none.
   int64_t next_timer_ns();
-  // Wakes every fiber whose deadline is at or before `world_ns`.
+  // Wakes every fiber whose deadline is at or before `world_ns`, by deadline and then in the order in
+  // which the waits began: nothing else in the world may decide it.
   void fire_timers(int64_t world_ns);
 
  private:
@@ -212,6 +216,8 @@ class Scheduler {
       return a.at_ns != b.at_ns ? a.at_ns > b.at_ns : a.sequence > b.sequence;
     }
   };
+  // Stale entries are swept out whenever the heap has doubled since the last time.
+  static constexpr size_t kTimersTidyMin = 1024;
   static void entry(void* fiber);
   Fiber& allocate(Tasks& tasks, Fiber* parent, std::string_view name,
                   base::UniqueFunction<void()> body);
@@ -219,6 +225,7 @@ class Scheduler {
   void arm(Fiber& fiber, int64_t at_ns);
   bool stale(const Timer& timer) const;
   void pop_timer();
+  void drop_stale_timers();
   void detach(Fiber& fiber);
   void unwind(Fiber& fiber);
   static void unlink_waits(Fiber& fiber);
@@ -229,7 +236,10 @@ class Scheduler {
   std::vector<std::unique_ptr<Fiber>> fibers_;  // by slot
   std::vector<uint32_t> free_slots_;
   std::vector<Timer> timers_;  // heap, earliest first
+  std::vector<Fiber*> due_;     // by fire_timers(), empty between calls
+  size_t timers_tidy_at_ = kTimersTidyMin;
   uint64_t timer_sequence_ = 0;
+  uint64_t wait_sequence_ = 0;
   size_t live_ = 0;
 };
 
