@@ -46,6 +46,7 @@ struct LogConfig {
   int64_t flush_ms = INT64_MAX;
   int64_t background_sync_bytes = 64 << 20;  // keeps the unsynced tail short; not Kafka's setting
   int64_t producer_expiry_ms = 86'400'000;
+  bool compacted = false;  // records were removed by key: missing offsets are no damage
 };
 
 // What earlier runs left in the log directory's checkpoints.
