@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 
 #include "broker/base/check.h"
 
@@ -34,15 +33,55 @@ std::optional<int64_t> parse_integer(std::string_view text) {
   return value;
 }
 
-std::optional<double> parse_double(std::string_view text) {
-  text = trim(text);
-  if (text.starts_with('+')) text.remove_prefix(1);
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || std::isnan(value)) {
-    return std::nullopt;
+// A decimal number as far as its bounds ask: no rounding.
+struct Decimal {
+  bool negative = false;
+  int64_t whole = 0;  // saturates
+  bool has_fraction = false;
+
+  // Sign of this number minus `other`.
+  int compared_to(int64_t other) const {
+    const int64_t signed_whole = negative ? -whole : whole;
+    if (signed_whole != other) return signed_whole < other ? -1 : 1;
+    if (!has_fraction) return 0;
+    return negative ? -1 : 1;
   }
-  return value;
+};
+
+// "0.5", "-1", ".5", "5e-1".
+std::optional<Decimal> parse_decimal(std::string_view text) {
+  constexpr int64_t kExponentMax = 400;
+  text = trim(text);
+  Decimal number;
+  if (text.starts_with('+') || text.starts_with('-')) {
+    number.negative = text.front() == '-';
+    text.remove_prefix(1);
+  }
+  int64_t exponent = 0;
+  if (const size_t e = text.find_first_of("eE"); e != std::string_view::npos) {
+    const std::optional<int64_t> given = parse_integer(text.substr(e + 1));
+    if (!given || *given > kExponentMax || *given < -kExponentMax) return std::nullopt;
+    exponent = *given;
+    text = text.substr(0, e);
+  }
+  const size_t point = std::min(text.find('.'), text.size());
+  std::string digits(text.substr(0, point));
+  if (point < text.size()) digits += text.substr(point + 1);
+  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (digits.empty() || !std::ranges::all_of(digits, digit)) return std::nullopt;
+  const int64_t whole_digits = static_cast<int64_t>(point) + exponent;
+  for (int64_t i = 0; i < std::max(whole_digits, static_cast<int64_t>(digits.size())); ++i) {
+    const bool given = i < static_cast<int64_t>(digits.size());
+    const int64_t value = given ? digits[static_cast<size_t>(i)] - '0' : 0;
+    if (i >= whole_digits) {
+      number.has_fraction = number.has_fraction || value != 0;
+    } else if (__builtin_mul_overflow(number.whole, 10, &number.whole) ||
+               __builtin_add_overflow(number.whole, value, &number.whole)) {
+      number.whole = INT64_MAX;
+      return number;
+    }
+  }
+  return number;
 }
 
 std::optional<bool> parse_boolean(std::string_view text) {
@@ -119,13 +158,13 @@ Result<> check_number(const ConfigRule& rule, std::string_view value) {
   return {};
 }
 
-Result<> check_double(const ConfigRule& rule, std::string_view value) {
-  const std::optional<double> number = parse_double(value);
+Result<> check_decimal(const ConfigRule& rule, std::string_view value) {
+  const std::optional<Decimal> number = parse_decimal(value);
   if (!number) return refuse(rule, value, "Not a number of type DOUBLE");
-  if (rule.min && *number < static_cast<double>(*rule.min)) {
+  if (rule.min && number->compared_to(*rule.min) < 0) {
     return refuse(rule, value, "Value must be at least " + std::to_string(*rule.min));
   }
-  if (rule.max && *number > static_cast<double>(*rule.max)) {
+  if (rule.max && number->compared_to(*rule.max) > 0) {
     return refuse(rule, value, "Value must be no more than " + std::to_string(*rule.max));
   }
   return {};
@@ -186,7 +225,7 @@ base::Result<> check_config(const ConfigRule& rule, std::string_view value) {
     case ConfigType::int64:
       return check_number(rule, value);
     case ConfigType::float64:
-      return check_double(rule, value);
+      return check_decimal(rule, value);
     case ConfigType::list:
       return check_list(rule, value);
     default:

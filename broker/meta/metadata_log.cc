@@ -145,7 +145,6 @@ class SingleVoterLog final : public MetadataLog {
   }
   LeaderEpoch epoch() const override { return epoch_; }
   Offset committed() const override { return image_->offset() + 1; }
-  bool was_empty() const override { return was_empty_; }
   const log::RecoveryReport& recovery() const override { return log_->recovery(); }
   const std::optional<base::Error>& offline() const override { return offline_; }
   runtime::Mutex& mutex() override { return mutex_; }
@@ -164,14 +163,12 @@ class SingleVoterLog final : public MetadataLog {
   runtime::Mutex mutex_;
   ImagePointer image_;
   LeaderEpoch epoch_{0};
-  bool was_empty_ = false;
   std::optional<base::Error> offline_;
 };
 
 Result<> SingleVoterLog::start(runtime::Directory& folder) {
   auto replayed = replay(*log_);
   if (!replayed) return std::unexpected(std::move(replayed).error());
-  was_empty_ = replayed->features().empty();
   TRY(claim_epoch(folder));
   const Offset at = log_->next();
   TRY(log_->begin_epoch(epoch_));

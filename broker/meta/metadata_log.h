@@ -72,8 +72,6 @@ class MetadataLog : public runtime::ShardBound {
   virtual LeaderEpoch epoch() const = 0;
   // The offset after the last committed record.
   virtual Offset committed() const = 0;
-  // Whether the log held no metadata record when it was opened.
-  virtual bool was_empty() const = 0;
   virtual const log::RecoveryReport& recovery() const = 0;
   // Why the log takes no commits any more.
   virtual const std::optional<base::Error>& offline() const = 0;
