@@ -135,6 +135,11 @@ class Kernel final : public runtime::Scheduler {
   int64_t now_ns() const { return now_ns_; }
   const KernelOptions& options() const { return options_; }
   Choices& choices() { return choices_; }
+  // W of KernelOptions, before anything runs.
+  void set_shuffle_window(int64_t ns) {
+    CHECK(ns >= 0);
+    options_.shuffle_window_ns = ns;
+  }
 
   // ---- events
   // on_event(argument) of `target` at world time `at_ns` (not before now), on the main stack.
