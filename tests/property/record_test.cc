@@ -44,7 +44,9 @@ rc::Gen<std::string> any_bytes() {
                         [](int n) { return std::string(static_cast<size_t>(n), 'r'); })},
        {1, rc::gen::map(rc::gen::inRange(60'000, 140'000), [](int n) {
           std::string text;
-          for (int i = 0; i < n; ++i) text += static_cast<char>((i * i) >> 7);
+          for (uint32_t i = 0; i < static_cast<uint32_t>(n); ++i) {
+            text += static_cast<char>((i * i) >> 7);
+          }
           return text;
         })}});
 }
