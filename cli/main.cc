@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "broker/base/crc32c.h"
+#include "cli/broker_command.h"
 
 namespace {
 
@@ -21,10 +22,12 @@ int main(int argc, char** argv) {
   CLI::App app{"A Kafka-compatible broker that can be put on trial", "verdict"};
   app.require_subcommand(1);
   app.add_subcommand("version", "What this binary is")->callback(print_version);
+  int exit_status = 0;
+  verdict::cli::add_broker_command(app, exit_status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kExitUsage;
   }
-  return 0;
+  return exit_status;
 }

@@ -167,6 +167,7 @@ class Partition final : public runtime::ShardBound, public std::enable_shared_fr
   bool keep_house();
   // After this the next append announces itself again.
   void clear_dirty() { dirty_ = false; }
+  void stay_dirty() { mark_dirty(); }
   // Ends in good order: all is synced and the clean-shutdown file may vouch for it.
   base::Result<> close_cleanly();
   // The topic is deleted: waiters are told, nothing is written any more.
