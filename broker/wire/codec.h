@@ -82,9 +82,11 @@ class Reader {
     value(byte, field);
     out = byte != 0;
   }
+  // lint: float ok: a type of the protocol, carried and not computed with
   void value(double& out, const char* field) {
     uint64_t bits = 0;
     value(bits, field);
+    // lint: float ok: a type of the protocol, carried and not computed with
     out = std::bit_cast<double>(bits);
   }
   void value(base::Uuid& out, const char* field) {
@@ -156,6 +158,7 @@ class Writer {
     size_ += sizeof(T);
   }
   void value(bool v) { value(static_cast<uint8_t>(v)); }
+  // lint: float ok: a type of the protocol, carried and not computed with
   void value(double v) { value(std::bit_cast<uint64_t>(v)); }
   void value(const base::Uuid& v) {
     value(v.high);

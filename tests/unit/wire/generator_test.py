@@ -83,7 +83,7 @@ class Mistakes(unittest.TestCase):
 
     def test_tags(self):
         self.refuses(broken("  a: int32 tag=0"), 2, "version 0, which is not flexible")
-        self.refuses(broken("  a: int32 2+ tag=0", "  b: int32 2+ tag=0"), 3, "tag 0 is there twice")
+        self.refuses(broken("  a: int8 2+ tag=0", "  b: int8 2+ tag=0"), 3, "tag 0 is there twice")
         self.refuses(broken("  a: int32 2+ tag=64"), 2, "not in 0 to 63")
         self.refuses(broken("  a: int32 tagged=2+"), 2, "needs tag=")
         self.refuses(broken("  a: string? 2+ tag=0"), 2, "says its default")

@@ -39,7 +39,9 @@ void for_each_version(Visit visit) {
 // Without this the limits below would hold for a meter that sees nothing.
 TEST(HeapMeter, sees_what_is_held_and_released) {
   const HeapMeter meter;
-  { const std::vector<char> held(1'000'000); }
+  {
+    const std::vector<char> held(1'000'000);
+  }
   EXPECT_GE(meter.peak(), 1'000'000U);
   EXPECT_LE(meter.peak(), 1'100'000U);
 }
