@@ -83,7 +83,7 @@ Answer handle_list_offsets(const Request& request) {
       out.error_code = code(answers[k].code);
       out.timestamp = answers[k].timestamp_ms;
       out.offset = answers[k].offset.value;
-      out.leader_epoch = answers[k].epoch.value;
+      if (request.version() >= 4) out.leader_epoch = answers[k].epoch.value;
     }
   }
   return answer_with(request, response);

@@ -127,6 +127,11 @@ void add_topics(const Request& request, const MetadataRequest& asked, MetadataRe
   const meta::ImagePointer image = request.shard().image();
   for (const auto& topic : *asked.topics) {
     const bool by_id = !topic.name.has_value();
+    if (by_id && request.version() < 12) {
+      // Kafka answers to ids from version 12 on; before, a name has to be there.
+      response.topics.push_back(failed_topic("", topic.topic_id, ErrorCode::invalid_request));
+      continue;
+    }
     const meta::TopicState* state =
         by_id ? image->topic(topic.topic_id) : image->topic(*topic.name);
     if (state != nullptr) {
