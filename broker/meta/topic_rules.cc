@@ -106,7 +106,8 @@ PlacementResult place_freely(const MetadataImage& image, int32_t partitions, int
     return refused(Code::invalid_replication_factor,
                    prefix + "The target replication factor of " + std::to_string(factor) +
                        " cannot be reached because only " + std::to_string(known) +
-                       " broker(s) are registered.");
+                       " broker(s) are registered or some brokers have all their log "
+                       "directories cordoned.");
   }
   PlacementResult result;
   for (int32_t partition = 0; partition < partitions; ++partition) {

@@ -47,6 +47,22 @@ TEST(MetadataLog, each_start_is_a_new_epoch_that_begins_with_a_leader_change) {
   }
 }
 
+TEST(MetadataLog, an_epoch_that_was_claimed_survives_a_power_loss_before_its_first_record) {
+  constexpr uint64_t kSeeds = 20;
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    MetaRig rig(seed);
+    for (int32_t epoch = 1; epoch <= 3; ++epoch) {
+      {
+        ProbeKiller killer(rig.world, kProbeEpochClaimed, 1, true);
+        rig.run([&](runtime::Node& node) { (void)open_log(node); });
+        ASSERT_TRUE(killer.struck);
+      }
+      ASSERT_EQ(rig.content(kQuorumState),
+                (QuorumState{NodeId{1}, LeaderEpoch{epoch}, {1}}).to_json());
+    }
+  }
+}
+
 TEST(MetadataLog, many_records_over_many_segments_come_back) {
   runtime::KnobValues knobs;
   knobs.set(log::kSegmentBytesCap, 1024);
