@@ -82,7 +82,9 @@ TEST_P(Connect, can_be_cancelled_or_abandoned_while_pending) {
       });
       for (int k = 0; k < i % 4; ++k) node.tasks.yield();
       nursery.stop();
-      { auto abandoned = must(node.network.begin_connect(listener->local())); }
+      {
+        auto abandoned = must(node.network.begin_connect(listener->local()));
+      }
     }
     StreamPtr client = must(node.network.connect(listener->local(), soon(node)));
     must(write(node, *client, text("I am the one")));

@@ -85,8 +85,16 @@ TEST_P(Directories, names_that_leave_the_directory_are_invalid) {
   run([](Node& node) {
     put(node.data, "f", "x");
     auto d = must(node.data.subdirectory("d", OpenMode::create_exclusive));
-    const std::string bad[] = {"",      ".",           "..",          "a/b", "/", "../f", "f/",
-                               "/etc",  std::string("a\0b", 3), std::string(256, 'n')};
+    const std::string bad[] = {"",
+                               ".",
+                               "..",
+                               "a/b",
+                               "/",
+                               "../f",
+                               "f/",
+                               "/etc",
+                               std::string("a\0b", 3),
+                               std::string(256, 'n')};
     for (const std::string& name : bad) {
       for (OpenMode mode :
            {OpenMode::open_existing, OpenMode::open_or_create, OpenMode::create_exclusive}) {
@@ -104,8 +112,14 @@ TEST_P(Directories, names_that_leave_the_directory_are_invalid) {
 
 TEST_P(Directories, unusual_names_are_names_like_any_other) {
   run([](Node& node) {
-    const std::string good[] = {"a b", "...", ".hidden", "-rf", "\xc3\xa4\xe2\x82\xac", "*?\\\"'",
-                                "line\nbreak", std::string(255, 'n')};
+    const std::string good[] = {"a b",
+                                "...",
+                                ".hidden",
+                                "-rf",
+                                "\xc3\xa4\xe2\x82\xac",
+                                "*?\\\"'",
+                                "line\nbreak",
+                                std::string(255, 'n')};
     for (const std::string& name : good) put(node.data, name, name);
     EXPECT_EQ(must(node.data.list()).size(), std::size(good));
     for (const std::string& name : good) {

@@ -108,9 +108,8 @@ TEST_P(Park, an_unpark_after_the_wait_was_decided_is_kept) {
 TEST_P(Park, an_unpark_before_the_fiber_first_ran_counts) {
   run([](Node& node) {
     Nursery nursery(node.tasks);
-    FiberId fiber = nursery.spawn("parked", [&] {
-      EXPECT_EQ(node.tasks.park(soon(node)), Wake::notified);
-    });
+    FiberId fiber =
+        nursery.spawn("parked", [&] { EXPECT_EQ(node.tasks.park(soon(node)), Wake::notified); });
     node.tasks.unpark(fiber);
     nursery.join_all(kNever);
   });

@@ -110,8 +110,8 @@ TEST_P(Files, an_overwrite_changes_its_bytes_and_no_others) {
       size_t n = dice.below(8'000);
       Slice got = must(file->read_at(from, n));
       std::span expected = std::span(model).subspan(from, std::min(n, model.size() - from));
-      ASSERT_TRUE(std::equal(got.bytes().begin(), got.bytes().end(), expected.begin(),
-                             expected.end()));
+      ASSERT_TRUE(
+          std::equal(got.bytes().begin(), got.bytes().end(), expected.begin(), expected.end()));
     }
     EXPECT_EQ(file->size(), model.size());
   });

@@ -1,10 +1,9 @@
 // A kill ends the process of a node: every fiber unwinds, children first, youngest sibling first;
 // every object is destroyed; the node boots again from its disk.
 
-#include <algorithm>
 #include <stdexcept>
 
-#include "tests/conformance/lab.h"
+#include "tests/conformance/deaths.h"
 
 namespace verdict::conformance {
 namespace {
@@ -18,49 +17,6 @@ using runtime::OpenMode;
 using runtime::Wake;
 
 CONFORMANCE_SUITE(Kill);
-
-// Notes the deaths of guards, in order. Outlives every node.
-class Deaths {
- public:
-  void born() { ++alive_; }
-  void died(std::string name) {
-    --alive_;
-    order_.push_back(std::move(name));
-  }
-  int alive() const { return alive_; }
-  const std::vector<std::string>& order() const { return order_; }
-  size_t place(std::string_view name) const {
-    auto at = std::find(order_.begin(), order_.end(), name);
-    EXPECT_NE(at, order_.end()) << name;
-    return static_cast<size_t>(at - order_.begin());
-  }
-
- private:
-  int alive_ = 0;
-  std::vector<std::string> order_;
-};
-
-class Guard {
- public:
-  Guard(Deaths& deaths, std::string name) : deaths_(&deaths), name_(std::move(name)) {
-    deaths.born();
-  }
-  Guard(Guard&& other) noexcept
-      : deaths_(std::exchange(other.deaths_, nullptr)), name_(std::move(other.name_)) {}
-  Guard& operator=(Guard&&) = delete;
-  ~Guard() {
-    if (deaths_ != nullptr) deaths_->died(name_);
-  }
-
- private:
-  Deaths* deaths_;
-  std::string name_;
-};
-
-void wait_for_ever(Node& node) {
-  must(node.clock.sleep_until(kNever));
-  ADD_FAILURE() << "a killed fiber went on";
-}
 
 TEST_P(Kill, of_the_running_fiber_throws_in_the_call_it_stands_in) {
   Deaths deaths;
@@ -218,158 +174,6 @@ TEST_P(Kill, siblings_that_wait_on_each_others_stacks_unwind) {
   }
 }
 
-TEST_P(Kill, reaches_fibers_in_every_kind_of_wait) {
-  Deaths deaths;
-  run([&](Node& node) {
-    Ends ends = connect_within(lab(), node);
-    Ends full = connect_within(lab(), node);
-    auto listener = listen(lab(), node);
-    auto file = must(node.data.open("f", OpenMode::open_or_create));
-    Slice bytes = pattern(1, 0, 100'000);
-    runtime::WaitQueue queue(node.tasks);
-    Event event(node.tasks);
-    runtime::Mutex held(node.tasks);
-    runtime::Mutex free_mutex(node.tasks);
-    runtime::CondVar changed(node.tasks);
-    runtime::Semaphore none(node.tasks, 0);
-    runtime::Channel<int> empty(node.tasks, 1);
-    runtime::Channel<std::shared_ptr<Guard>> stuffed(node.tasks, 1);
-    runtime::Promise<int> promise(node.tasks);
-    ASSERT_TRUE(stuffed.try_send(std::make_shared<Guard>(deaths, "in the channel")));
-    held.lock();
-    Nursery nursery(node.tasks);
-    int fibers = 0;
-    auto spawn = [&](const char* name, base::UniqueFunction<void()> body) {
-      ++fibers;
-      nursery.spawn(name, [&deaths, name, body = std::move(body),
-                           captured = Guard(deaths, "captured")]() mutable {
-        Guard guard(deaths, name);
-        body();
-        ADD_FAILURE() << name << " went on";
-      });
-    };
-    spawn("sleep", [&] { (void)node.clock.sleep(runtime::seconds(1000)); });
-    spawn("queue", [&] { queue.wait(kNever); });
-    spawn("event", [&] { (void)event.wait(kNever); });
-    spawn("lock", [&] { runtime::LockGuard guard(held); });
-    spawn("condvar", [&] {
-      runtime::LockGuard guard(free_mutex);
-      changed.wait(free_mutex, kNever);
-    });
-    spawn("condvar too", [&] {
-      runtime::LockGuard guard(free_mutex);
-      changed.wait(free_mutex, kNever);
-    });
-    spawn("holder", [&] {
-      settle(node);  // the two above wait by now, and this one holds the mutex as it dies
-      runtime::LockGuard guard(free_mutex);
-      wait_for_ever(node);
-    });
-    spawn("waits for the holder", [&] {
-      must(node.clock.sleep(milliseconds(10)));
-      runtime::LockGuard guard(free_mutex);
-    });
-    spawn("semaphore", [&] { (void)none.acquire(1, kNever); });
-    spawn("receive", [&] { (void)empty.receive(kNever); });
-    spawn("send", [&] {
-      (void)stuffed.send(std::make_shared<Guard>(deaths, "to be sent"), kNever);
-    });
-    spawn("future", [&] { (void)promise.future().wait(kNever); });
-    spawn("park", [&] { node.tasks.park(kNever); });
-    spawn("join", [&] {
-      Nursery below(node.tasks);
-      below.spawn("child", [&] { wait_for_ever(node); });
-      below.join_all(kNever);
-    });
-    spawn("stop", [&] {
-      Nursery below(node.tasks);
-      below.spawn("stubborn", [&] { held.lock(); });
-      below.stop();
-    });
-    spawn("yield", [&] {
-      for (;;) node.tasks.yield();
-    });
-    spawn("read", [&] { (void)ends.client->read_some(10, kNever); });
-    spawn("write", [&] {
-      std::vector<Slice> much(64, pattern(1, 0, 1 << 20));
-      (void)full.client->write_all(much, kNever);
-    });
-    spawn("accept", [&] { (void)listener->accept(kNever); });
-    spawn("sync", [&] {
-      for (;;) {
-        (void)file->write_at(0, {&bytes, 1});
-        (void)file->sync();
-      }
-    });
-    spawn("offload", [&] {
-      for (;;) node.tasks.offload([] {});
-    });
-    spawn("resolve", [&] {
-      for (;; node.tasks.yield()) (void)node.network.resolve("localhost", kNever);
-    });
-    spawn("connect", [&] {
-      for (;; node.tasks.yield()) (void)node.network.connect({lab().host(), 1}, kNever);
-    });
-    must(node.clock.sleep(milliseconds(30)));
-    spawn("fresh", [&] { ADD_FAILURE() << "was killed before it ran"; });
-    queue.notify_all();  // and a fiber that was woken and has not run yet
-    EXPECT_EQ(nursery.size(), static_cast<size_t>(fibers));
-    lab().kill();
-  });
-  EXPECT_EQ(deaths.alive(), 0);
-  EXPECT_GT(deaths.order().size(), 40U);
-}
-
-TEST_P(Kill, notifies_by_destructors_reach_nobody) {
-  // A dying fiber's promises, channels and locks wake others, which are dying too.
-  Deaths deaths;
-  bool resumed = false;
-  run([&](Node& node) {
-    Nursery nursery(node.tasks);
-    runtime::Promise<int> kept(node.tasks);
-    runtime::Mutex mutex(node.tasks);
-    runtime::Channel<int> channel(node.tasks, 1);
-    runtime::Future<int> future;
-    nursery.spawn("locker", [&] {
-      Guard guard(deaths, "locker");
-      mutex.lock();
-      settle(node);
-      runtime::LockGuard never(mutex);
-      resumed = true;
-    });
-    nursery.spawn("waiter", [&] {
-      Guard guard(deaths, "waiter");
-      while (!future.valid()) node.tasks.yield();
-      (void)future.wait(kNever);
-      resumed = true;
-    });
-    nursery.spawn("receiver", [&] {
-      Guard guard(deaths, "receiver");
-      (void)channel.receive(kNever);
-      resumed = true;
-    });
-    nursery.spawn("giver", [&] {
-      struct Closer {
-        runtime::Channel<int>& c;
-        runtime::Mutex& m;
-        ~Closer() {
-          c.close();
-          m.unlock();
-        }
-      };
-      Guard guard(deaths, "giver");
-      runtime::Promise<int> promise(node.tasks);
-      future = promise.future();
-      Closer closer{channel, mutex};
-      wait_for_ever(node);
-    });
-    must(node.clock.sleep(milliseconds(20)));
-    lab().kill();
-  });
-  EXPECT_FALSE(resumed);
-  EXPECT_EQ(deaths.order().size(), 4U);
-}
-
 TEST_P(Kill, unwinds_fibers_that_are_suspended_inside_catch) {
   Deaths deaths;
   struct Failure : std::runtime_error {
@@ -483,14 +287,24 @@ TEST_P(Kill, a_node_is_killed_and_boots_many_times) {
         }
         for (uint64_t steps = dice.below(6); steps > 0; --steps) {
           Guard inner(deaths, "step");
-          auto wait = node.clock.after(runtime::microseconds(static_cast<int64_t>(
-              dice.below(300))));
+          auto wait =
+              node.clock.after(runtime::microseconds(static_cast<int64_t>(dice.below(300))));
           switch (dice.below(7)) {
-            case 0: node.tasks.yield(); break;
-            case 1: (void)node.clock.sleep_until(wait); break;
-            case 2: (void)event.wait(wait); break;
-            case 3: (void)channel.send(1, wait); break;
-            case 4: (void)channel.receive(wait); break;
+            case 0:
+              node.tasks.yield();
+              break;
+            case 1:
+              (void)node.clock.sleep_until(wait);
+              break;
+            case 2:
+              (void)event.wait(wait);
+              break;
+            case 3:
+              (void)channel.send(1, wait);
+              break;
+            case 4:
+              (void)channel.receive(wait);
+              break;
             case 5: {
               runtime::LockGuard lock(mutex);
               (void)node.clock.sleep_until(wait);

@@ -45,9 +45,12 @@ void wait_until(Node& node, const std::function<bool()>& condition) {
 
 std::string_view to_string(runtime::Wake wake) {
   switch (wake) {
-    case runtime::Wake::notified: return "notified";
-    case runtime::Wake::timed_out: return "timed_out";
-    case runtime::Wake::cancelled: return "cancelled";
+    case runtime::Wake::notified:
+      return "notified";
+    case runtime::Wake::timed_out:
+      return "timed_out";
+    case runtime::Wake::cancelled:
+      return "cancelled";
   }
   return "?";
 }

@@ -2,9 +2,9 @@
 // Lab: a place where a body of this suite runs. Bodies know the seam and nothing of the backend, so
 // the same text defines what both backends mean.
 //
-// A suite is declared by CONFORMANCE_SUITE(Name) and its bodies by TEST_P(Name, fact_in_words); each
-// body then appears once for every lab of labs(). CONFORMANCE_SUITE_ON names fewer labs, for what
-// only virtual time or several shards can show.
+// A suite is declared by CONFORMANCE_SUITE(Name) and its bodies by TEST_P(Name, fact_in_words);
+// each body then appears once for every lab of labs(). CONFORMANCE_SUITE_ON names fewer labs, for
+// what only virtual time or several shards can show.
 
 #include <gtest/gtest.h>
 
@@ -33,14 +33,14 @@ class Lab {
   // Runs `body` as the root fiber of shard 0 of a fresh node, until it and all that it started has
   // ended. The next run finds the same data directory.
   virtual void run(Body body) = 0;
-  // Runs both at the same time on two nodes that reach each other, or on one where there are no two.
+  // Runs both at the same time, on two nodes that reach each other or both on one.
   virtual void run_pair(Body server, Body client) = 0;
   // Ends the node of the present run() as a crash of its process, from one of its fibers. Does not
   // return; run() does.
   [[noreturn]] virtual void kill() = 0;
   // Asks the node of the present run() to stop in good order.
   virtual void request_stop() = 0;
-  // Keeps the shard of the running fiber busy for `length` without a wait, as a long computation does.
+  // Keeps the shard of the running fiber busy for `length`, as a long computation does.
   virtual void occupy(runtime::Node& node, runtime::Duration length) = 0;
   // While run() runs: the node as `shard` sees it.
   virtual runtime::Node& node(base::ShardId shard) = 0;
@@ -76,11 +76,10 @@ class LabTest : public testing::TestWithParam<LabKind> {
   std::unique_ptr<Lab> lab_;
 };
 
-#define CONFORMANCE_SUITE_ON(Suite, kinds)                                                  \
-  class Suite : public LabTest {};                                                          \
-  INSTANTIATE_TEST_SUITE_P(On, Suite, testing::ValuesIn(kinds), [](const auto& kind_info) { \
-    return kind_info.param.name;                                                            \
-  })
+#define CONFORMANCE_SUITE_ON(Suite, kinds)                      \
+  class Suite : public LabTest {};                              \
+  INSTANTIATE_TEST_SUITE_P(On, Suite, testing::ValuesIn(kinds), \
+                           [](const auto& kind_info) { return kind_info.param.name; })
 #define CONFORMANCE_SUITE(Suite) CONFORMANCE_SUITE_ON(Suite, labs())
 
 // ---------------------------------------------------------------- words for bodies
@@ -88,9 +87,7 @@ class LabTest : public testing::TestWithParam<LabKind> {
 inline constexpr runtime::Instant kNever = runtime::Instant::never();
 
 // A deadline that only a hang reaches.
-inline runtime::Instant soon(runtime::Node& node) {
-  return node.clock.after(runtime::seconds(30));
-}
+inline runtime::Instant soon(runtime::Node& node) { return node.clock.after(runtime::seconds(30)); }
 
 // Lets every other ready fiber run until it waits.
 void settle(runtime::Node& node);

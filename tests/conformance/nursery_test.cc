@@ -116,9 +116,7 @@ TEST_P(Nurseries, cancel_all_concerns_present_fibers_and_a_nursery_can_be_used_a
   run([](Node& node) {
     Nursery nursery(node.tasks);
     bool cancelled = false;
-    nursery.spawn("first", [&] {
-      cancelled = !node.clock.sleep_until(kNever).has_value();
-    });
+    nursery.spawn("first", [&] { cancelled = !node.clock.sleep_until(kNever).has_value(); });
     settle(node);
     nursery.cancel_all();
     bool slept = false;
@@ -166,7 +164,7 @@ TEST_P(Nurseries, what_a_fiber_owned_is_gone_when_join_all_returns) {
 TEST_P(Nurseries, a_fiber_spawned_into_a_foreign_nursery_belongs_to_its_owner) {
   // The spawner may end or be cancelled; that is nothing to the fiber. Its owner's cancel is.
   run([](Node& node) {
-    Nursery owned(node.tasks);    // by this fiber
+    Nursery owned(node.tasks);  // by this fiber
     Nursery spawners(node.tasks);
     bool child_cancelled = false;
     bool child_ended = false;

@@ -105,8 +105,8 @@ TEST_P(Semaphores, a_waiter_that_leaves_lets_those_behind_it_pass) {
       int served = 0;
       front.spawn("large", [&] {
         Instant deadline = by_cancel ? kNever : node.clock.after(milliseconds(30));
-        EXPECT_TRUE(fails(semaphore.acquire(5, deadline),
-                          by_cancel ? Errc::cancelled : Errc::timed_out));
+        EXPECT_TRUE(
+            fails(semaphore.acquire(5, deadline), by_cancel ? Errc::cancelled : Errc::timed_out));
       });
       settle(node);
       for (int i = 0; i < 2; ++i) {
@@ -157,8 +157,8 @@ TEST_P(Semaphores, permits_are_conserved_under_timeouts_and_cancels) {
           for (int k = 0; k < 5; ++k) {
             uint64_t count = own.between(1, kPermits);
             auto patience = static_cast<int64_t>(own.below(400));
-            Instant deadline = own.below(4) == 0 ? soon(node)
-                                                 : node.clock.after(microseconds(patience));
+            Instant deadline =
+                own.below(4) == 0 ? soon(node) : node.clock.after(microseconds(patience));
             auto got = semaphore.acquire(count, deadline);
             if (!got) continue;
             held += count;

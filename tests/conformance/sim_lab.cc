@@ -1,5 +1,5 @@
-// A simulated world as a lab: two machines and the network between them. Several kinds, because what
-// a body claims must hold for every seed, order of ready fibers and number of shards.
+// A simulated world as a lab: two machines and the network between them. Several kinds, because
+// what a body claims must hold for every seed, order of ready fibers and number of shards.
 
 #include "sim/world.h"
 #include "tests/conformance/lab.h"
@@ -79,16 +79,15 @@ class SimulatedLab final : public Lab {
     });
   }
   void run_to_end() {
-    world_.run_until(world_.now_ns() + kRunNsMax, [this] {
-      return !world_.running(kServer) && !world_.running(kClient);
-    });
+    world_.run_until(world_.now_ns() + kRunNsMax,
+                     [this] { return !world_.running(kServer) && !world_.running(kClient); });
     CHECK(!world_.running(kServer));  // the body hangs
     CHECK(!world_.running(kClient));
   }
 
   Shape shape_;
   sim::World world_;
-  std::vector<runtime::Node*> nodes_;   // by shard, of the server
+  std::vector<runtime::Node*> nodes_;  // by shard, of the server
   std::vector<runtime::Event*> done_;
 };
 
@@ -102,7 +101,8 @@ std::vector<LabKind> simulated_labs() {
   };
   std::vector<LabKind> kinds;
   for (const auto& [name, shape] : kShapes) {
-    kinds.push_back({name, shape.shards, [s = shape] { return std::make_unique<SimulatedLab>(s); }});
+    kinds.push_back(
+        {name, shape.shards, [s = shape] { return std::make_unique<SimulatedLab>(s); }});
   }
   return kinds;
 }

@@ -184,8 +184,7 @@ TEST_P(StreamEnds, an_abort_wakes_the_waiters_of_this_side) {
 
 TEST_P(StreamEnds, writing_to_a_closed_peer_ends_with_reset_or_closed) {
   connected(
-      lab(),
-      [](Node&, StreamPtr stream) { stream.reset(); },
+      lab(), [](Node&, StreamPtr stream) { stream.reset(); },
       [](Node& node, StreamPtr stream) {
         EXPECT_TRUE(must(stream->read_some(1, soon(node))).empty());
         runtime::Instant end = node.clock.after(seconds(20));

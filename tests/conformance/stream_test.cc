@@ -171,8 +171,8 @@ TEST_P(Streams, write_all_suspends_while_the_peer_does_not_read_and_honours_its_
             break;
           }
           ASSERT_FALSE(slice->empty());
-          ASSERT_TRUE(is_pattern(2, got % kMiB, slice->cut(0, std::min(slice->size(),
-                                                                       kMiB - got % kMiB))));
+          ASSERT_TRUE(
+              is_pattern(2, got % kMiB, slice->cut(0, std::min(slice->size(), kMiB - got % kMiB))));
           got += slice->size();
         }
         EXPECT_LT(got, 64 * kMiB);
@@ -230,9 +230,8 @@ TEST_P(Streams, several_writers_each_pass_when_the_buffer_drains) {
       [&](Node& node, StreamPtr stream) {
         Nursery nursery(node.tasks);
         for (size_t i = 0; i < kWriters; ++i) {
-          nursery.spawn("writer", [&, i] {
-            EXPECT_TRUE(ok(write(node, *stream, pattern(i, 0, kEach))));
-          });
+          nursery.spawn("writer",
+                        [&, i] { EXPECT_TRUE(ok(write(node, *stream, pattern(i, 0, kEach)))); });
         }
         nursery.join_all(kNever);
       });

@@ -324,10 +324,14 @@ TEST_P(Futures, a_value_outlives_its_promise) {
 TEST_P(Futures, a_promise_outlives_its_futures) {
   run([](Node& node) {
     Promise<int> promise(node.tasks);
-    { auto future = promise.future(); }
+    {
+      auto future = promise.future();
+    }
     promise.set(4);
     Promise<int> never_set(node.tasks);
-    { auto future = never_set.future(); }
+    {
+      auto future = never_set.future();
+    }
   });
 }
 

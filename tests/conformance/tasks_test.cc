@@ -53,9 +53,8 @@ TEST_P(Posts, carry_slices_and_answers_come_back_by_post) {
         auto answer = promises[i].future();
         node.tasks.post(there, [&, here, there, i, question = pattern(i, 0, 1'000)] {
           EXPECT_TRUE(is_pattern(i, 0, question));
-          lab().node(there).tasks.post(here, [&promises, i, part = question.cut(100, 200)] {
-            promises[i].set(part);
-          });
+          lab().node(there).tasks.post(
+              here, [&promises, i, part = question.cut(100, 200)] { promises[i].set(part); });
         });
         Slice part = must(answer.wait(soon(node)));
         EXPECT_TRUE(is_pattern(i, 100, part));

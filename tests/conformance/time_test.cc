@@ -147,7 +147,7 @@ TEST_P(Time, a_node_that_boots_again_has_a_clock_that_works) {
   }
 }
 
-// ---------------------------------------------------------------- only virtual time has upper bounds
+// ---------------------------------------------------------------- upper bounds
 
 CONFORMANCE_SUITE_ON(VirtualTime, simulated_labs());
 

@@ -29,8 +29,8 @@ TEST_P(WaitAny, tells_the_first_that_is_ready_as_long_as_it_is) {
     b.reset();
     EXPECT_EQ(must(wait_any(node.tasks, all, soon(node))), 2U);
     c.reset();
-    EXPECT_TRUE(fails(wait_any(node.tasks, all, node.clock.after(milliseconds(1))),
-                      Errc::timed_out));
+    EXPECT_TRUE(
+        fails(wait_any(node.tasks, all, node.clock.after(milliseconds(1))), Errc::timed_out));
   });
 }
 
@@ -145,9 +145,7 @@ TEST_P(WaitAny, may_name_one_condition_twice) {
     Event a(node.tasks);
     Waitable* twice[] = {&a, &a};
     Nursery nursery(node.tasks);
-    nursery.spawn("waiter", [&] {
-      EXPECT_EQ(must(wait_any(node.tasks, twice, soon(node))), 0U);
-    });
+    nursery.spawn("waiter", [&] { EXPECT_EQ(must(wait_any(node.tasks, twice, soon(node))), 0U); });
     settle(node);
     a.set();
     nursery.join_all(kNever);

@@ -273,12 +273,16 @@ void race(Node& node, uint64_t seed, Outcomes& all) {
     Nursery& nursery = dice.below(2) == 0 ? cancelled : waiters;
     nursery.spawn("waiter", [&, deadline = some_instant()] {
       switch (queue.wait(deadline)) {
-        case Wake::notified: ++mine.notified; return;
+        case Wake::notified:
+          ++mine.notified;
+          return;
         case Wake::timed_out:
           EXPECT_GE(node.clock.now(), deadline);
           ++mine.timed_out;
           return;
-        case Wake::cancelled: ++mine.cancelled; return;
+        case Wake::cancelled:
+          ++mine.cancelled;
+          return;
       }
     });
   }
@@ -326,8 +330,8 @@ TEST_P(Waits, a_deadline_set_anew_for_every_wait_ends_only_the_wait_it_belongs_t
     must(node.clock.sleep(milliseconds(100)));
     EXPECT_TRUE(queue.notify_one());
     nursery.join_all(kNever);
-    EXPECT_EQ(wakes, (std::vector{Wake::notified, Wake::timed_out, Wake::timed_out,
-                                  Wake::notified}));
+    EXPECT_EQ(wakes,
+              (std::vector{Wake::notified, Wake::timed_out, Wake::timed_out, Wake::notified}));
   });
 }
 

@@ -46,8 +46,9 @@ TEST(Crc32c, gives_the_published_values) {
   }
   // RFC 3720, B.4: an iSCSI SCSI Read (10) command.
   constexpr std::string_view kRead(
-      "\x01\xc0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x14\0\0\0\0\0\x04\0\0\0\0\x14\0\0\0\x18\x28\0\0\0\0\0\0\0"
-      "\x02\0\0\0\0\0\0\0", 48);
+      "\x01\xc0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x14\0\0\0\0\0\x04\0\0\0\0\x14\0\0\0\x18"
+      "\x28\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0",
+      48);
   const Vector vectors[] = {
       {{}, 0},
       {bytes_of("a"), 0xc1d04330},

@@ -116,10 +116,9 @@ TEST(RuntimeDeath, a_wait_queue_that_dies_with_waiters) {
 }
 
 TEST(RuntimeDeath, wait_any_over_nothing_or_too_much) {
-  EXPECT_DEATH(in_fiber([](PlainScheduler& world) {
-                 (void)wait_any(world.tasks(), {}, Instant::never());
-               }),
-               "CHECK failed");
+  EXPECT_DEATH(
+      in_fiber([](PlainScheduler& world) { (void)wait_any(world.tasks(), {}, Instant::never()); }),
+      "CHECK failed");
   EXPECT_DEATH(in_fiber([](PlainScheduler& world) {
                  Event event(world.tasks());
                  std::vector<Waitable*> many(kWaitAnyMax + 1, &event);

@@ -82,8 +82,8 @@ TEST(Observers, hear_what_they_want_and_every_error) {
   all.info("started", {{"port", 9092}, {"host", "here"}});
   all.warning("slow", {});
   all.error("broken", {{"file", "f"}});
-  EXPECT_EQ(all.lines, (std::vector<std::string>{"started port=9092 host=here", "slow",
-                                                 "broken file=f"}));
+  EXPECT_EQ(all.lines,
+            (std::vector<std::string>{"started port=9092 host=here", "slow", "broken file=f"}));
   Notebook few(Severity::error);
   few.info("started", {});
   few.warning("slow", {});

@@ -69,9 +69,8 @@ TEST(Timers, fibers_that_ended_leave_no_entries_to_pile_up) {
     Nursery nursery(world.tasks());
     WaitQueue queue(world.tasks());
     for (int i = 0; i < 100'000; ++i) {
-      nursery.spawn("request", [&] {
-        ASSERT_EQ(queue.wait({world.now_ns() + kHour}), Wake::notified);
-      });
+      nursery.spawn("request",
+                    [&] { ASSERT_EQ(queue.wait({world.now_ns() + kHour}), Wake::notified); });
       world->yield();
       queue.notify_all();
       nursery.join_all(Instant::never());
