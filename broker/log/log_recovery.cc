@@ -111,7 +111,8 @@ Result<> Recovery::list() {
   }
   std::ranges::sort(bases);
   for (Offset base : bases) {
-    segments().push_back(TRY(Segment::open(directory_, base, log_.node_.clock.wall().ms())));
+    SegmentRef segment = TRY(Segment::open(directory_, base, log_.node_.clock.wall().ms()));
+    segments().push_back(std::move(segment));
   }
   return {};
 }
@@ -139,7 +140,7 @@ Result<> Recovery::read_epochs() {
 }
 
 Result<> Recovery::judge() {
-  clean_ = options().clean_shutdown && TRY(trust());
+  if (options().clean_shutdown) clean_ = TRY(trust());
   report().was_clean = clean_;
   if (!clean_) TRY(inspect());
   if (!segments().empty() && options().start.value_or(Offset{0}) > segments().back()->next()) {
@@ -168,9 +169,11 @@ Result<bool> Recovery::trust() {
 
 // Loads what lies below the recovery point and scans the rest.
 Result<> Recovery::inspect() {
+  // Strictly before: a segment that ends at the recovery point may have been sealed after the sync
+  // that put it there, and then its indexes are of an older past.
   size_t scan_from = 0;
   for (size_t i = 0; i < segments().size(); ++i) {
-    if (segments()[i]->base() <= recovery_point()) scan_from = i;
+    if (segments()[i]->base() < recovery_point()) scan_from = i;
   }
   if (epochs_read_ && !segments().empty()) {
     // What follows is found in the batches; the checkpoint may know of more than there is.
@@ -186,8 +189,10 @@ Result<> Recovery::inspect() {
       }
       known = loaded.has_value();
     }
-    if (!known && !TRY(scan(i))) break;
-    if (!TRY(inspect_boundary(i))) break;
+    bool goes_on = true;
+    if (!known) goes_on = TRY(scan(i));
+    if (goes_on) goes_on = TRY(inspect_boundary(i));
+    if (!goes_on) break;
   }
   Offset end = segments().empty() ? Offset{0} : segments().back()->next();
   if (end < recovery_point() && options().start.value_or(Offset{0}) < recovery_point()) {
@@ -228,7 +233,8 @@ Result<std::optional<std::string>> Recovery::whats_wrong(BatchWalker& walker,
   }
   step = *next;
   if (!step) return std::optional<std::string>();
-  if (!TRY(walker.crc_fits())) return std::optional<std::string>("checksum does not fit");
+  bool fits = TRY(walker.crc_fits());
+  if (!fits) return std::optional<std::string>("checksum does not fit");
   if (!segment.fits(step->header)) return std::optional<std::string>("offset does not follow");
   // The base offset is outside the checksum; only its neighbours tell whether it is right.
   Offset base{step->header.base_offset};
@@ -315,7 +321,8 @@ Result<> Recovery::change() {
 
 Result<> Recovery::begin_anew(Offset at) {
   CHECK(segments().empty());
-  segments().push_back(TRY(Segment::create(directory_, at, log_.node_.clock.wall().ms())));
+  SegmentRef segment = TRY(Segment::create(directory_, at, log_.node_.clock.wall().ms()));
+  segments().push_back(std::move(segment));
   return {};
 }
 
@@ -455,66 +462,6 @@ Result<> Log::replay_producers(Offset from) {
     }
   }
   producers_.check_invariants();
-  return {};
-}
-
-Result<> Log::remove_snapshots_above(Offset end) {
-  std::vector<runtime::DirectoryEntry> entries = TRY(directory_->list());
-  for (const runtime::DirectoryEntry& entry : entries) {
-    auto at = parse_offset_file_name(entry.name, kSnapshotSuffix);
-    if (at && *at > end) TRY(directory_->remove(entry.name));
-  }
-  std::erase_if(unsynced_snapshots_, [&](Offset at) { return at > end; });
-  return {};
-}
-
-Result<> Log::truncate(Offset at) {
-  check_shard();
-  runtime::LockGuard lock(append_mutex_);
-  TRY(usable());
-  if (at < start_) {
-    return fail(Errc::invalid, options_.name + ": cut at " + std::to_string(at.value) +
-                                   " before the start " + std::to_string(start_.value));
-  }
-  if (at >= next_) return {};
-  while (syncing_) sync_done_.wait_uncancellable();
-  TRY(usable());
-  lock_syncs();
-  node_.observer.reached(probe(ProbeId::truncate));
-  Result<> done = truncate_locked(at);
-  if (!done) done = std::unexpected(go_offline(done.error(), "a truncation"));
-  unlock_syncs();
-  return done;
-}
-
-Result<> Log::truncate_locked(Offset at) {
-  CHECK(syncing_);
-  CHECK(start_ <= at);
-  ++truncations_;
-  forget_tail();
-  // The newest first: a crash in between leaves a log without holes.
-  while (segments_.size() > 1 && active().base() >= at) {
-    SegmentRef last = segments_.back();
-    segments_.pop_back();
-    active().unseal();
-    next_ = active().next();
-    durable_ = std::min(durable_, next_);
-    TRY(last->remove(*directory_));
-  }
-  std::optional<BatchWalker::Step> step = TRY(active().locate(std::max(at, active().base())));
-  if (step) TRY(active().truncate(*step, options_.config.index_interval_bytes));
-  next_ = active().next();
-  start_ = std::min(start_, next_);
-  durable_ = std::min(durable_, next_);
-  CHECK(next_ <= at);
-  if (epochs_.truncate_end(next_)) epochs_dirty_ = true;
-  TRY(remove_snapshots_above(next_));
-  TRY(rebuild_producers());
-  names_dirty_ = true;
-  std::vector<SegmentRef> all = segments_;
-  TRY(sync_files(all));
-  durable_ = next_;
-  unsynced_bytes_ = 0;
   return {};
 }
 

@@ -342,7 +342,9 @@ class Lives {
       ASSERT_EQ(found->offset.value, model.offset.value) << wanted;
       ASSERT_EQ(found->timestamp_ms, model.timestamp_ms);
       ASSERT_EQ(found->epoch, model.epoch);
-      ASSERT_EQ(log.max_timestamp()->offset.value, newest.offset.value);
+      auto largest = log.max_timestamp();
+      ASSERT_TRUE(largest.has_value()) << largest.error().to_string();
+      ASSERT_EQ(largest->offset.value, newest.offset.value);
     }
   }
 

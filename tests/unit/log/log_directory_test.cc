@@ -112,13 +112,9 @@ TEST(LogDirectory, a_damaged_checkpoint_is_named_and_not_taken_for_an_empty_one)
   LogRig rig(1);
   rig.run([&](runtime::Node& node) {
     (void)open_directory(node);
-    for (const char* bad : {"", "0\n2\norders 0 5\n", "0\n1\norders 0 -5\n", "7\n0\n"}) {
+    for (const char* bad : {"x", "0\n2\norders 0 5\n", "0\n1\norders 0 -5\n", "7\n0\n"}) {
       put_text(node, "recovery-point-offset-checkpoint", bad);
       auto refused = LogDirectory::open(node, {.node_id = NodeId{1}, .cluster_id = {}});
-      if (*bad == '\0') {
-        EXPECT_FALSE(refused.has_value());
-        continue;
-      }
       ASSERT_FALSE(refused.has_value()) << bad;
       EXPECT_EQ(refused.error().code, Errc::corrupt);
       EXPECT_NE(refused.error().detail.find("recovery-point-offset-checkpoint"), std::string::npos);
