@@ -196,7 +196,10 @@ Result<> SingleVoterLog::claim_epoch(runtime::Directory& folder) {
   }
   const int32_t in_log = std::max(log_->last_epoch().value, 0);
   const int32_t in_file = before ? before->epoch.value : 0;
-  if (in_file < in_log) node_.observer.reached(kProbeQuorumStateRepaired);
+  if (in_file < in_log) {
+    node_.observer.warning("quorum-state is behind the metadata log, which counts",
+                           {{"epoch in file", in_file}, {"epoch in log", in_log}});
+  }
   const int32_t last = std::max(in_log, in_file);
   if (last >= INT32_MAX - 1) return fail(Errc::exhausted, "the raft epochs are used up");
   epoch_ = LeaderEpoch{last + 1};

@@ -16,8 +16,6 @@ inline constexpr Probe kProbeCommitSynced{"meta.commit_synced"};
 inline constexpr Probe kProbeCommitFailed{"meta.commit_failed"};
 // A start wrote quorum-state but no LeaderChange batch yet.
 inline constexpr Probe kProbeEpochClaimed{"meta.epoch_claimed"};
-// quorum-state is absent, torn or behind the log's own epoch.
-inline constexpr Probe kProbeQuorumStateRepaired{"meta.quorum_state_repaired"};
 inline constexpr Probe kProbeBootstrapped{"meta.bootstrapped"};
 inline constexpr Probe kProbeLeaderEpochsBumped{"meta.leader_epochs_bumped"};
 inline constexpr Probe kProbePreviousUnclean{"meta.previous_stop_unclean"};
@@ -26,9 +24,10 @@ inline constexpr Probe kProbeTopicRefused{"meta.topic_refused"};
 inline constexpr Probe kProbeTopicDeleted{"meta.topic_deleted"};
 
 inline constexpr std::array kProbes = {
-    kProbeCommitAppended,       kProbeCommitSynced, kProbeCommitFailed,       kProbeEpochClaimed,
-    kProbeQuorumStateRepaired,  kProbeBootstrapped, kProbeLeaderEpochsBumped, kProbePreviousUnclean,
-    kProbeProducerIdsAllocated, kProbeTopicRefused, kProbeTopicDeleted,
+    kProbeCommitAppended,  kProbeCommitSynced,         kProbeCommitFailed,
+    kProbeEpochClaimed,    kProbeBootstrapped,         kProbeLeaderEpochsBumped,
+    kProbePreviousUnclean, kProbeProducerIdsAllocated, kProbeTopicRefused,
+    kProbeTopicDeleted,
 };
 
 }  // namespace verdict::meta

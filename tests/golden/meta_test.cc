@@ -200,7 +200,7 @@ void expect_endpoints_and_features(const Registration& ours, const Json& theirs)
         {{"name", f.name}, {"minSupportedVersion", f.min}, {"maxSupportedVersion", f.max}});
   }
   EXPECT_EQ(by_name(features), by_name(theirs["features"]));
-  EXPECT_EQ(ours.incarnation.to_string(), theirs["incarnationId"]);
+  EXPECT_EQ(ours.incarnation.to_string(), theirs["incarnationId"].get<std::string>());
 }
 
 void expect_partition(const PartitionState& ours, const Json& theirs) {
@@ -211,9 +211,9 @@ void expect_partition(const PartitionState& ours, const Json& theirs) {
   EXPECT_EQ(Json(ours.eligible_leaders), theirs.value("eligibleLeaderReplicas", Json::array()));
   EXPECT_EQ(Json(ours.last_known_eligible), theirs.value("lastKnownElr", Json::array()));
   EXPECT_EQ(uuids(ours.directories), theirs["directories"]);
-  EXPECT_EQ(ours.leader.value, theirs["leader"]);
-  EXPECT_EQ(ours.leader_epoch.value, theirs["leaderEpoch"]);
-  EXPECT_EQ(ours.partition_epoch, theirs["partitionEpoch"]);
+  EXPECT_EQ(ours.leader.value, theirs["leader"].get<int>());
+  EXPECT_EQ(ours.leader_epoch.value, theirs["leaderEpoch"].get<int>());
+  EXPECT_EQ(ours.partition_epoch, theirs["partitionEpoch"].get<int>());
   EXPECT_EQ(ours.recovering, theirs.value("leaderRecoveryState", 0) == 1);
 }
 
@@ -248,7 +248,7 @@ void expect_equal(const MetadataImage& image, const Model& model) {
     const BrokerRegistration* ours = image.broker(NodeId{id});
     ASSERT_NE(ours, nullptr);
     expect_endpoints_and_features(*ours, theirs);
-    EXPECT_EQ(ours->epoch.value, theirs["brokerEpoch"]);
+    EXPECT_EQ(ours->epoch.value, theirs["brokerEpoch"].get<int64_t>());
     EXPECT_EQ(ours->fenced, theirs["fenced"].get<bool>());
     EXPECT_EQ(ours->in_controlled_shutdown, theirs["inControlledShutdown"].get<bool>());
     EXPECT_EQ(uuids(ours->directories), theirs["logDirs"]);
@@ -334,8 +334,8 @@ TEST(MetaGolden, topics_are_described_as_kafka_described_them) {
   size_t compared = 0;
   for (std::string line; std::getline(lines, line);) {
     const Json theirs = Json::parse(line);
-    if (theirs["topic"] != topic) {
-      topic = theirs["topic"];
+    if (theirs["topic"].get<std::string>() != topic) {
+      topic = theirs["topic"].get<std::string>();
       ours.clear();
       ConfigMap set;
       for (const auto& [name, value] : theirs["set"].items()) set[name] = value;
@@ -345,15 +345,15 @@ TEST(MetaGolden, topics_are_described_as_kafka_described_them) {
       EXPECT_EQ(ours.size(), theirs["count"].get<size_t>());
     }
     SCOPED_TRACE(line);
-    const auto at = ours.find(theirs["name"]);
+    const auto at = ours.find(theirs["name"].get<std::string>());
     ASSERT_NE(at, ours.end());
     const ConfigEntry& entry = at->second;
-    EXPECT_EQ(entry.value.value_or("(null)"), theirs["value"]);
-    EXPECT_EQ(static_cast<int>(entry.source), theirs["source"]);
+    EXPECT_EQ(entry.value.value_or("(null)"), theirs["value"].get<std::string>());
+    EXPECT_EQ(static_cast<int>(entry.source), theirs["source"].get<int>());
     EXPECT_EQ(entry.read_only, theirs["readOnly"].get<bool>());
     EXPECT_EQ(entry.sensitive, theirs["sensitive"].get<bool>());
     if (theirs.contains("type")) {
-      EXPECT_EQ(static_cast<int>(entry.type), theirs["type"]);
+      EXPECT_EQ(static_cast<int>(entry.type), theirs["type"].get<int>());
     }
     Json synonyms = Json::array();
     for (const ConfigSynonym& s : entry.synonyms) {

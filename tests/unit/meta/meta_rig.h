@@ -44,7 +44,8 @@ inline base::Result<std::unique_ptr<Controller>> start_controller(runtime::Node&
                                                                   StaticConfigs file = {}) {
   auto controller = TRY(open_controller(node, std::move(file)));
   TRY(controller->register_broker(broker_start()));
-  TRY(controller->bump_leader_epochs());
+  const size_t bumped = TRY(controller->bump_leader_epochs());
+  CHECK(bumped == controller->image()->partition_count());
   TRY(controller->unfence());
   return controller;
 }

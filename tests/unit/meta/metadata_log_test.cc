@@ -107,7 +107,6 @@ TEST(MetadataLog, a_lost_or_torn_quorum_state_never_brings_an_epoch_back) {
       ASSERT_TRUE(log.has_value()) << log.error().to_string();
       EXPECT_EQ((*log)->epoch(), LeaderEpoch{2});
     });
-    EXPECT_EQ(rig.world.probe_count(kProbeQuorumStateRepaired), uint64_t{1});
   }
 }
 
