@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <span>
+
 #include "broker/log/knobs.h"
 #include "broker/meta/probes.h"
 #include "broker/meta/records.h"
@@ -45,6 +48,48 @@ TEST(MetadataLog, each_start_is_a_new_epoch_that_begins_with_a_leader_change) {
               "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ");
     rig.world.power_off(0);
   }
+}
+
+// The batch at the start of a log that Kafka 4.3.1 wrote as node 1, byte by byte; the checksum and
+// the two timestamps are zeros here.
+constexpr unsigned char kKafkasLeaderChange[] = {
+    0,    0,    0,    0,    0,    0,    0,    0,    0,    0, 0, 0x4f, 0,    0,    0,    1,
+    2,    0,    0,    0,    0,    0,    0x20, 0,    0,    0, 0, 0,    0,    0,    0,    0,
+    0,    0,    0,    0,    0,    0,    0,    0,    0,    0, 0, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0,    1,    0x3a, 0,    0,
+    0,    8,    0,    0,    0,    2,    0x26, 0,    0,    0, 0, 0,    1,    2,    0,    0,
+    0,    1,    0,    2,    0,    0,    0,    1,    0,    0, 0};
+
+TEST(MetadataLog, its_first_batch_is_kafkas_byte_by_byte) {
+  MetaRig rig;
+  rig.finish([&](runtime::Node& node) {
+    auto log = open_log(node);
+    ASSERT_TRUE(log.has_value());
+    ASSERT_TRUE(commit(**log, {producer_ids(5)}).has_value());
+  });
+  std::string file = rig.content("__cluster_metadata-0/00000000000000000000.log");
+  ASSERT_GT(file.size(), sizeof kKafkasLeaderChange);
+  const auto bytes = std::as_bytes(std::span(file));
+  const record::BatchHeader header = record::read_header(bytes);
+  EXPECT_EQ(header.base_timestamp_ms, header.max_timestamp_ms);
+  std::string first = file.substr(0, sizeof kKafkasLeaderChange);
+  std::fill_n(first.begin() + 17, 4, '\0');   // checksum
+  std::fill_n(first.begin() + 27, 16, '\0');  // timestamps
+  EXPECT_EQ(first, std::string(reinterpret_cast<const char*>(kKafkasLeaderChange),
+                               sizeof kKafkasLeaderChange));
+  // Then plain batches of the same epoch: no control bit, no producer, records without a key.
+  const record::BatchHeader second = record::read_header(bytes.subspan(first.size()));
+  EXPECT_EQ(second.base_offset, 1);
+  EXPECT_EQ(second.leader_epoch, 1);
+  EXPECT_EQ(second.attributes, 0);
+  EXPECT_EQ(second.producer_id, -1);
+  EXPECT_EQ(second.base_sequence, -1);
+  const base::Slice rest = base::Slice::copy_of(bytes.subspan(first.size()));
+  const auto records = record::read_records(second, rest, kCommitBytesMax);
+  ASSERT_TRUE(records.has_value());
+  ASSERT_EQ(records->size(), size_t{1});
+  EXPECT_FALSE(records->front().key.has_value());
+  EXPECT_EQ(records->front().value->text(), producer_ids(5).text());
 }
 
 TEST(MetadataLog, an_epoch_that_was_claimed_survives_a_power_loss_before_its_first_record) {
