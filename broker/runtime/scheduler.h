@@ -201,8 +201,8 @@ class Scheduler {
   void run(Fiber& fiber);
   // World time of the earliest timer that may matter, int64 max when there is none.
   int64_t next_timer_ns();
-  // Wakes every fiber whose deadline is at or before `world_ns`, by deadline and then in the order in
-  // which the waits began: nothing else in the world may decide it.
+  // Wakes every fiber whose deadline is at or before `world_ns`, by deadline and then in the order
+  // in which the waits began: nothing else in the world may decide it.
   void fire_timers(int64_t world_ns);
 
  private:
@@ -236,7 +236,7 @@ class Scheduler {
   std::vector<std::unique_ptr<Fiber>> fibers_;  // by slot
   std::vector<uint32_t> free_slots_;
   std::vector<Timer> timers_;  // heap, earliest first
-  std::vector<Fiber*> due_;     // by fire_timers(), empty between calls
+  std::vector<Fiber*> due_;    // by fire_timers(), empty between calls
   size_t timers_tidy_at_ = kTimersTidyMin;
   uint64_t timer_sequence_ = 0;
   uint64_t wait_sequence_ = 0;

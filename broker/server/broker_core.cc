@@ -101,11 +101,8 @@ base::Result<> BrokerCore::register_broker() {
   start.previous_epoch = directory_->clean_shutdown_epoch();
   const meta::BrokerStarted started = TRY(controller_->register_broker(start));
   epoch_ = started.epoch;
-  const size_t bumped = TRY(controller_->bump_leader_epochs());
-  node_.observer.info("broker registered", {{"node", shard_.config().node_id.value},
-                                            {"epoch", epoch_.value},
-                                            {"clean", started.previous_was_clean ? "yes" : "no"},
-                                            {"partitions", bumped}});
+  const size_t led = TRY(controller_->bump_leader_epochs());
+  node_.observer.info("leader of partitions", {{"count", led}});
   return {};
 }
 

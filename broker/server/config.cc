@@ -324,7 +324,8 @@ base::Result<ParsedConfig> parse_config(const std::string& file, std::string_vie
                                         const std::vector<std::string>& overrides) {
   std::vector<Property> properties = TRY(parse_properties(file, text));
   for (const std::string& override_text : overrides) {
-    properties.push_back(TRY(parse_override(override_text)));
+    Property property = TRY(parse_override(override_text));
+    properties.push_back(std::move(property));
   }
   ParsedConfig parsed;
   Given given;

@@ -135,8 +135,12 @@ base::Result<> Fetching::read() {
   }
   for (uint32_t i = 0; i < items_.size(); ++i) {
     if (items_[i].empty()) continue;
-    Parts parts = i == own ? read_here(shard_, items_[i], bytes_max_)
-                           : TRY(futures[i].wait(runtime::Instant::never()));
+    Parts parts;
+    if (i == own) {
+      parts = read_here(shard_, items_[i], bytes_max_);
+    } else {
+      parts = TRY(futures[i].wait(runtime::Instant::never()));
+    }
     for (Part& part : parts) parts_.push_back(std::move(part));
   }
   if (shards < 2) return {};

@@ -204,8 +204,12 @@ base::Result<> Production::wait_committed() {
   }
   for (uint32_t i = 0; i < open_.size(); ++i) {
     if (open_[i].empty()) continue;
-    const Codes codes = i == own ? wait_here(shard_, open_[i], limit)
-                                 : TRY(futures[i].wait(runtime::Instant::never()));
+    Codes codes;
+    if (i == own) {
+      codes = wait_here(shard_, open_[i], limit);
+    } else {
+      codes = TRY(futures[i].wait(runtime::Instant::never()));
+    }
     CHECK(codes.size() == open_[i].size());
     for (size_t k = 0; k < codes.size(); ++k) {
       if (codes[k] == ErrorCode::none) continue;
