@@ -16,6 +16,7 @@ Partition::Partition(runtime::Node& node, PartitionHost& host, PartitionOptions 
       leader_epoch_(options.leader_epoch),
       rules_(options.rules),
       flush_ms_(options.log.config.flush_ms),
+      log_free_(node.tasks),
       moved_(node.tasks)
 #if VERDICT_EXHIBITS
       ,
@@ -85,7 +86,7 @@ void Partition::set_config(const log::LogConfig& config, const record::AppendRul
 // ---------------------------------------------------------------- produce
 
 AppendRefusal Partition::storage_refusal() {
-  if (removed_) return {ErrorCode::unknown_topic_or_partition, name_ + " is deleted", {}};
+  if (removed_) return {gone_, name_ + " is gone", {}};
   return {ErrorCode::kafka_storage_error, name_ + " is offline", {}};
 }
 
@@ -107,6 +108,7 @@ std::expected<AppendTicket, AppendRefusal> Partition::append(const base::Slices&
 }
 
 std::expected<AppendTicket, AppendRefusal> Partition::write(const record::ValidatedBatch& batch) {
+  InLog in_log(*this);
   auto appended = log_->append(batch, leader_epoch_);
   if (!appended) {
     log::AppendError error = std::move(appended).error();
@@ -139,7 +141,7 @@ ErrorCode Partition::wait_committed(const AppendTicket& ticket, runtime::Instant
 #endif
   if (high_watermark_ < ticket.through) node_.observer.reached(kProbeSyncAwaited);
   while (high_watermark_ < ticket.through) {
-    if (removed_) return ErrorCode::unknown_topic_or_partition;
+    if (removed_) return gone_;
     if (offline_) return ErrorCode::kafka_storage_error;
     const runtime::Wake wake = moved_.wait(deadline);
     if (wake != runtime::Wake::notified && high_watermark_ < ticket.through) {
@@ -158,7 +160,8 @@ void Partition::start_commit() {
 void Partition::commit() {
   CHECK(committing_);
   CHECK(log_ != nullptr);
-  while (!offline_ && high_watermark_ < log_->next()) {
+  InLog in_log(*this);
+  while (!offline_ && !removed_ && high_watermark_ < log_->next()) {
     // Everything that was written by now shares this sync.
     const Offset through = log_->next();
 #if VERDICT_EXHIBITS
@@ -175,6 +178,7 @@ void Partition::commit() {
       break;
     }
     node_.observer.reached(kProbeCommittedBySync);
+    if (removed_) break;
     raise_high_watermark(through);
   }
   committing_ = false;
@@ -230,7 +234,7 @@ FetchPart Partition::fetch(const FetchPosition& position) {
   check_shard();
   FetchPart part;
   part.leader_epoch = leader_epoch_;
-  if (removed_) part.code = ErrorCode::unknown_topic_or_partition;
+  if (removed_) part.code = gone_;
   if (!removed_ && offline_) part.code = ErrorCode::kafka_storage_error;
   if (part.code == ErrorCode::none) part.code = check_epoch(position.current_epoch);
   if (part.code != ErrorCode::none) return part;
@@ -245,6 +249,7 @@ FetchPart Partition::fetch(const FetchPosition& position) {
   }
   if (position.from >= high_watermark_) return part;
   if (position.bytes_max == 0 && !position.at_least_one) return part;
+  InLog in_log(*this);
   auto read = log_->read(position.from, high_watermark_, position.bytes_max);
   if (!read) {
     // The log was cut, removed or taken offline while the read was under way, or the disk failed.
@@ -261,7 +266,7 @@ FetchPart Partition::fetch(const FetchPosition& position) {
 
 TimestampAnswer Partition::find_offset(int64_t timestamp_ms, LeaderEpoch current_epoch) {
   check_shard();
-  if (removed_) return {.code = ErrorCode::unknown_topic_or_partition};
+  if (removed_) return {.code = gone_};
   if (offline_) return {.code = ErrorCode::kafka_storage_error};
   if (ErrorCode code = check_epoch(current_epoch); code != ErrorCode::none) return {.code = code};
   TimestampAnswer answer;
@@ -308,6 +313,7 @@ bool Partition::keep_house() {
   check_shard();
   if (offline_ || removed_) return false;
   CHECK(log_ != nullptr);
+  InLog in_log(*this);
   if (auto synced = log_->background_sync(); !synced) {
     fail(synced.error());
     return false;
@@ -320,9 +326,11 @@ base::Result<> Partition::close_cleanly() {
   if (offline_) return std::unexpected(*offline_);
   if (removed_) return {};
   CHECK(log_ != nullptr);
+  InLog in_log(*this);
   auto closed = log_->close_cleanly();
   if (!closed) fail(closed.error());
-  // Nothing is taken any more; a late request hears that this broker does not serve it.
+  // Nothing is taken any more; a late request hears that this broker does not lead it.
+  gone_ = ErrorCode::not_leader_or_follower;
   removed_ = true;
   wake_all();
   return closed;
@@ -335,6 +343,8 @@ void Partition::remove() {
   }
   removed_ = true;
   wake_all();
+  while (in_log_ > 0) log_free_.wait_uncancellable();
+  log_.reset();
 }
 
 void Partition::go_offline(const base::Error& reason) {
@@ -354,7 +364,7 @@ void Partition::fail(const base::Error& error) {
 
 void Partition::check_invariants() const {
   if (log_ == nullptr) {
-    CHECK(offline_.has_value());
+    CHECK(offline_.has_value() || removed_);
     return;
   }
   CHECK(log_->start() <= high_watermark_);

@@ -170,7 +170,8 @@ class Partition final : public runtime::ShardBound, public std::enable_shared_fr
   void stay_dirty() { mark_dirty(); }
   // Ends in good order: all is synced and the clean-shutdown file may vouch for it.
   base::Result<> close_cleanly();
-  // The topic is deleted: waiters are told, nothing is written any more.
+  // The topic is deleted: waiters are told, nothing is written any more. Returns when nobody stands
+  // in the log and it is closed, so that its folder may go.
   void remove();
   // The log directory is offline.
   void go_offline(const base::Error& reason);
@@ -179,6 +180,20 @@ class Partition final : public runtime::ShardBound, public std::enable_shared_fr
 
  private:
   Partition(runtime::Node& node, PartitionHost& host, PartitionOptions options);
+
+  // Somebody stands in the log, which therefore stays.
+  class InLog {
+   public:
+    explicit InLog(Partition& partition) : partition_(partition) { ++partition_.in_log_; }
+    InLog(const InLog&) = delete;
+    InLog& operator=(const InLog&) = delete;
+    ~InLog() {
+      if (--partition_.in_log_ == 0) partition_.log_free_.notify_all();
+    }
+
+   private:
+    Partition& partition_;
+  };
 
   ErrorCode check_epoch(LeaderEpoch current_epoch) const;
   // Whether a reader at `position` has followed another history, and where that one ended.
@@ -208,8 +223,11 @@ class Partition final : public runtime::ShardBound, public std::enable_shared_fr
   Offset high_watermark_{0};
   std::optional<base::Error> offline_;
   bool removed_ = false;
+  ErrorCode gone_ = ErrorCode::unknown_topic_or_partition;  // what one hears once it is removed
   bool dirty_ = false;
   bool committing_ = false;
+  size_t in_log_ = 0;
+  runtime::WaitQueue log_free_;
   runtime::WaitQueue moved_;
   base::IntrusiveList<ProgressWatcher> watchers_;
 #if VERDICT_EXHIBITS

@@ -36,6 +36,7 @@ Connection::Connection(BrokerShard& shard, std::unique_ptr<runtime::Stream> stre
       caller_{shard_, listener_, stream_->local(), stream_->peer(), closing_},
       in_flight_max_(
           std::min(kInFlightMax, static_cast<size_t>(shard.config().queued_requests_max))),
+      active_(node_.clock.now()),
       pending_changed_(node_.tasks) {
   CHECK(in_flight_max_ > 0);
 }
@@ -86,19 +87,25 @@ bool Connection::read_more(size_t wanted) {
     if (!got) return false;
     if (got->has_value()) {
       if ((*got)->empty()) return false;  // the peer's end
+      active_ = node_.clock.now();
       if (!charge((*got)->size())) return false;
       buffered_.push_back(std::move(**got));
       return true;
     }
-    runtime::Waitable* const waits[] = {&stream_->readable(), &shard_.draining_event()};
-    const auto deadline = idle_ms < 0 ? kNever : node_.clock.after(runtime::milliseconds(idle_ms));
+    runtime::Waitable* const waits[] = {&stream_->readable(), &shard_.draining_event(), &closing_};
+    const auto deadline =
+        idle_ms < 0 ? kNever : active_ + runtime::milliseconds(std::max<int64_t>(idle_ms, 1));
     auto woken = runtime::wait_any(node_.tasks, waits, deadline);
     if (!woken && woken.error().code == base::Errc::timed_out) {
-      if (!pending_.empty()) continue;  // it waits for us
+      if (node_.clock.now() - active_ < runtime::milliseconds(idle_ms)) continue;
+      if (!pending_.empty()) {  // it waits for us
+        active_ = node_.clock.now();
+        continue;
+      }
       node_.observer.reached(kProbeIdleClosed);
       return false;
     }
-    if (!woken || shard_.draining() || broken_) return false;
+    if (!woken || shard_.draining() || closing_.ready()) return false;
   }
 }
 
@@ -215,7 +222,11 @@ void Connection::write_answers() {
     if (!answer->empty()) {
       const auto deadline =
           idle_ms < 0 ? kNever : node_.clock.after(runtime::milliseconds(idle_ms));
-      if (!stream_->write_all(answer->span(), deadline)) return end();
+      if (!stream_->write_all(answer->span(), deadline)) {
+        stream_->abort();
+        return end();
+      }
+      active_ = node_.clock.now();
       node_.observer.reached(kProbeReplySent);
     }
     shard_.in_flight_bytes().release(std::exchange(pending_.front().charged, 0));
@@ -225,12 +236,11 @@ void Connection::write_answers() {
   }
 }
 
-// The writer gives up: the reader has to hear of it even while it waits for bytes.
+// The writer gives up, and the reader hears of it. What was answered before still goes out.
 void Connection::end() {
   broken_ = true;
   closing_.set();
   pending_changed_.notify_all();
-  stream_->abort();
 }
 
 }  // namespace verdict::server

@@ -61,7 +61,8 @@ class Connection {
   std::deque<Pending> pending_;
   size_t pending_others_ = 0;  // of them, those that are no Produce
   size_t in_flight_max_;
-  bool broken_ = false;  // the writer has given up
+  bool broken_ = false;      // the writer has given up
+  runtime::Instant active_;  // when bytes last came or an answer went
   runtime::WaitQueue pending_changed_;
 };
 

@@ -199,6 +199,7 @@ void BrokerShard::keep_house() {
 
 base::Result<std::vector<BoundListener>> BrokerShard::listen(const std::vector<BoundListener>& at) {
   check_shard();
+  if (stopping_) return base::fail(base::Errc::wrong_state, "stopping");
   std::vector<BoundListener> bound;
   for (const BoundListener& wanted : at) {
     auto listener = node_.network.listen(wanted.bound, {});
@@ -260,13 +261,17 @@ void BrokerShard::drain() {
 void BrokerShard::stop_all() {
   check_shard();
   draining_.set();
-  acceptors_.stop();
-  connections_.stop();
-  nursery_.stop();
-  // Questions that are being answered here may have asked on: nobody will answer them any more.
+  // A question of another shard that comes late (listen, above all) may spawn fibers while the ones
+  // that are here end, so it is looked again until nothing is left.
   stopping_ = true;
-  calls_.abandon_all();
-  while (serving_ > 0) idle_.wait_uncancellable();
+  do {
+    acceptors_.stop();
+    connections_.stop();
+    nursery_.stop();
+    // Questions that are being answered here may have asked on: nobody will answer them any more.
+    calls_.abandon_all();
+    while (serving_ > 0) idle_.wait_uncancellable();
+  } while (acceptors_.size() + connections_.size() + nursery_.size() > 0);
 }
 
 base::Result<int64_t> BrokerShard::next_producer_id() {
