@@ -93,7 +93,7 @@ TEST_P(Park, an_unpark_after_the_wait_was_decided_is_kept) {
     Nursery nursery(node.tasks);
     std::vector<Wake> wakes;
     FiberId fiber = nursery.spawn("parked", [&] {
-      wakes.push_back(node.tasks.park(node.clock.after(milliseconds(10))));
+      wakes.push_back(node.tasks.park(soon(node)));
       wakes.push_back(node.tasks.park(soon(node)));
     });
     settle(node);

@@ -2,6 +2,20 @@
 
 #include <ostream>
 
+void verdict::runtime::PrintTo(Wake wake, std::ostream* out) {
+  switch (wake) {
+    case Wake::notified:
+      *out << "notified";
+      return;
+    case Wake::timed_out:
+      *out << "timed_out";
+      return;
+    case Wake::cancelled:
+      *out << "cancelled";
+      return;
+  }
+}
+
 namespace verdict::conformance {
 
 using base::Errc;
@@ -41,18 +55,6 @@ void wait_until(Node& node, const std::function<bool()>& condition) {
     CHECK(node.clock.now() < end);  // the body hangs
     must(node.clock.sleep(milliseconds(1)));
   }
-}
-
-std::string_view to_string(runtime::Wake wake) {
-  switch (wake) {
-    case runtime::Wake::notified:
-      return "notified";
-    case runtime::Wake::timed_out:
-      return "timed_out";
-    case runtime::Wake::cancelled:
-      return "cancelled";
-  }
-  return "?";
 }
 
 testing::AssertionResult check_error(const base::Error* error,

@@ -23,6 +23,10 @@
 #include "broker/base/slice.h"
 #include "broker/runtime/node.h"
 
+namespace verdict::runtime {
+void PrintTo(Wake wake, std::ostream* out);
+}  // namespace verdict::runtime
+
 namespace verdict::conformance {
 
 using Body = base::UniqueFunction<void(runtime::Node&)>;
@@ -94,8 +98,6 @@ void settle(runtime::Node& node);
 
 // Polls `condition`, for what no waitable tells: another node, another shard.
 void wait_until(runtime::Node& node, const std::function<bool()>& condition);
-
-std::string_view to_string(runtime::Wake wake);
 
 // EXPECT_TRUE(ok(call())) prints the error.
 template <class T>

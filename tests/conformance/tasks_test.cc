@@ -112,7 +112,7 @@ TEST_P(ShardedPosts, an_object_used_from_another_shard_ends_the_process) {
    private:
     int count_ = 0;
   };
-  EXPECT_DEATH(run([this](Node& node) {
+  EXPECT_DEATH(run([](Node& node) {
                  Counter counter(node.tasks);
                  counter.add();
                  bool done = false;

@@ -93,7 +93,7 @@ TEST_P(Time, many_sleepers_wake_in_the_order_of_their_ends) {
     std::vector<int> places;
     for (int i = 0; i < kSleepers; ++i) places.push_back(i);
     for (size_t i = places.size(); i > 1; --i) std::swap(places[i - 1], places[dice.below(i)]);
-    Instant start = node.clock.after(milliseconds(5));
+    Instant start = node.clock.after(milliseconds(50));
     std::vector<int> woken;
     for (int place : places) {
       nursery.spawn("sleeper", [&, place] {
@@ -126,14 +126,18 @@ TEST_P(Time, a_thousand_sleepers_at_one_instant_all_wake) {
 
 TEST_P(Time, the_wall_clock_goes_on_with_the_monotonic_one_when_nobody_sets_it) {
   run([](Node& node) {
-    WallTime wall = node.clock.wall();
-    Instant now = node.clock.now();
-    EXPECT_GT(wall.ns, seconds(1'500'000'000).ns);  // after 2017
-    must(node.clock.sleep(milliseconds(50)));
-    int64_t wall_ms = node.clock.wall().ms() - wall.ms();
-    int64_t monotonic_ms = (node.clock.now() - now).ms();
-    EXPECT_GE(wall_ms, monotonic_ms - 10);
-    EXPECT_LE(wall_ms, monotonic_ms + 10);
+    EXPECT_GT(node.clock.wall().ns, seconds(1'500'000'000).ns);  // after 2017
+    // The two are not read at the same time, so a machine that stood still in between tries again.
+    bool close = false;
+    for (int attempt = 0; attempt < 10 && !close; ++attempt) {
+      WallTime wall = node.clock.wall();
+      Instant now = node.clock.now();
+      must(node.clock.sleep(milliseconds(50)));
+      int64_t wall_ms = node.clock.wall().ms() - wall.ms();
+      int64_t monotonic_ms = (node.clock.now() - now).ms();
+      close = wall_ms >= monotonic_ms - 10 && wall_ms <= monotonic_ms + 10;
+    }
+    EXPECT_TRUE(close);
   });
 }
 

@@ -316,8 +316,8 @@ TEST_P(Waits, a_deadline_set_anew_for_every_wait_ends_only_the_wait_it_belongs_t
     std::vector<Wake> wakes;
     nursery.spawn("waiter", [&] {
       Instant start = node.clock.now();
-      wakes.push_back(queue.wait(start + milliseconds(40)));  // notified at about 5 ms
-      Instant longer = node.clock.after(milliseconds(60));    // the entry for 40 ms must not end it
+      wakes.push_back(queue.wait(start + milliseconds(300)));  // notified at about 5 ms
+      Instant longer = node.clock.after(milliseconds(350));  // the entry for 300 ms must not end it
       wakes.push_back(queue.wait(longer));
       EXPECT_GE(node.clock.now(), longer);
       Instant shorter = node.clock.after(milliseconds(1));
@@ -327,7 +327,8 @@ TEST_P(Waits, a_deadline_set_anew_for_every_wait_ends_only_the_wait_it_belongs_t
     });
     settle(node);
     queue.notify_one();
-    must(node.clock.sleep(milliseconds(100)));
+    wait_until(node, [&] { return wakes.size() == 3; });
+    settle(node);
     EXPECT_TRUE(queue.notify_one());
     nursery.join_all(kNever);
     EXPECT_EQ(wakes,

@@ -151,8 +151,8 @@ TEST(Timers, that_are_due_together_fire_by_deadline_and_then_by_the_order_of_the
   });
   std::vector<int> expected;
   for (int i = 0; i < 100; ++i) expected.push_back(i);
-  std::stable_sort(expected.begin(), expected.end(),
-                   [](int a, int b) { return (a * 37) % 10 < (b * 37) % 10; });
+  std::sort(expected.begin(), expected.end(),
+            [](int a, int b) { return std::pair((a * 37) % 10, a) < std::pair((b * 37) % 10, b); });
   EXPECT_EQ(fired, expected);
 }
 
