@@ -62,6 +62,7 @@ base::Result<> BrokerCore::start() {
   const auto given = shard_.config().given.find("cluster.id");
   if (given != shard_.config().given.end()) cluster_id = given->second;
   directory_ = TRY(log::LogDirectory::open(node_, {shard_.config().node_id, cluster_id}));
+  load_checkpoints();
   TRY(open_metadata());
   TRY(register_broker());
   TRY(remove_strays());
@@ -262,13 +263,24 @@ base::Result<> BrokerCore::forget_folders(const std::vector<log::PartitionKey>& 
   if (folders.empty()) return {};
   runtime::LockGuard lock(directory_mutex_);
   for (const log::PartitionKey& folder : folders) {
-    TRY(directory_->mark_deleted(folder));
     recovery_points_.erase(folder);
     starts_.erase(folder);
     high_watermarks_.erase(folder);
   }
-  // What an old checkpoint says of this name must not be taken for the next topic's.
-  return write_checkpoints(true);
+  // First the checkpoints, all names at once: what they say of an old topic must not be taken for
+  // the next one's. A crash after this leaves folders that the next start finds astray.
+  TRY(write_checkpoints(true));
+  for (const log::PartitionKey& folder : folders) TRY(directory_->mark_deleted(folder));
+  return {};
+}
+
+// What the checkpoints say stays in them until a partition has something newer to say.
+void BrokerCore::load_checkpoints() {
+  for (const log::PartitionKey& key : directory_->found()) {
+    if (auto at = directory_->recovery_point(key)) recovery_points_[key] = *at;
+    if (auto at = directory_->start_offset(key)) starts_[key] = *at;
+    if (auto at = directory_->high_watermark(key)) high_watermarks_[key] = *at;
+  }
 }
 
 base::Result<meta::ProducerIdBlock> BrokerCore::allocate_producer_ids() {
@@ -370,19 +382,26 @@ base::Result<> BrokerCore::stop_cleanly() {
   });
   runtime::LockGuard topics(topics_);
   runtime::LockGuard lock(directory_mutex_);
-  using Closed = base::Result<std::vector<PartitionOffsets>>;
+  using Closed = base::Result<ClosedPartitions>;
   using CloseQuestion = base::UniqueFunction<Closed(BrokerShard&)>;
   const auto closed = ask_all<Closed>([](base::ShardId) -> CloseQuestion {
     return [](BrokerShard& shard) { return shard.close_partitions(); };
   });
-  for (const Closed& offsets : closed) {
-    if (!offsets) return std::unexpected(offsets.error());
-    take(*offsets);
+  bool damaged = false;
+  for (const Closed& partitions : closed) {
+    if (!partitions) return std::unexpected(partitions.error());
+    take(partitions->offsets);
+    damaged = damaged || partitions->damaged;
   }
   if (failure_) return std::unexpected(*failure_);
   TRY(controller_->fence_for_shutdown());
   TRY(controller_->close_cleanly());
   TRY(write_checkpoints(true));
+  if (damaged) {
+    // The next start has to look again, or it would serve the damage.
+    node_.observer.warning("no clean shutdown", {{"why", "a partition is offline"}});
+    return {};
+  }
   TRY(directory_->write_clean_shutdown(epoch_));
   node_.observer.reached(kProbeStoppedCleanly);
   return {};

@@ -43,6 +43,7 @@ class BrokerCore final : public runtime::ShardBound {
   base::Result<meta::ProducerIdBlock> allocate_producer_ids();
 
  private:
+  void load_checkpoints();
   base::Result<> open_metadata();
   base::Result<> register_broker();
   base::Result<> remove_strays();

@@ -138,16 +138,18 @@ std::vector<PartitionOffsets> BrokerShard::take_changed_offsets() {
   return offsets;
 }
 
-base::Result<std::vector<PartitionOffsets>> BrokerShard::close_partitions() {
+base::Result<ClosedPartitions> BrokerShard::close_partitions() {
   check_shard();
-  std::vector<PartitionOffsets> offsets;
+  ClosedPartitions closed;
   for (auto& [key, served] : partitions_) {
-    // One that is damaged was offline before, and stays as it is on disk.
-    if (served.partition->offline()) continue;
+    if (served.partition->offline()) {
+      closed.damaged = true;  // it stays as it is on disk
+      continue;
+    }
     TRY(served.partition->close_cleanly());
-    offsets.push_back(offsets_of(served));
+    closed.offsets.push_back(offsets_of(served));
   }
-  return offsets;
+  return closed;
 }
 
 void BrokerShard::became_dirty(replica::Partition& partition) {

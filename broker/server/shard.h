@@ -40,6 +40,12 @@ struct PartitionOffsets {
   base::Offset high_watermark;
 };
 
+// How the partitions of a shard were closed.
+struct ClosedPartitions {
+  std::vector<PartitionOffsets> offsets;
+  bool damaged = false;  // one was offline: nothing may vouch for it
+};
+
 // A partition that a shard shall serve.
 struct PartitionPlan {
   std::string topic;
@@ -93,7 +99,7 @@ class BrokerShard final : public runtime::ShardBound, public replica::PartitionH
   bool has_changed_offsets() const { return !changed_.empty() || !dirty_.empty(); }
   // In good order: everything is durable. All partitions, also those that were idle. An error when
   // one of them could not be closed.
-  base::Result<std::vector<PartitionOffsets>> close_partitions();
+  base::Result<ClosedPartitions> close_partitions();
   FetchWaits& fetch_waits() { return fetch_waits_; }
 
   // ---- connections

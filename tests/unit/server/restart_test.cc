@@ -3,6 +3,7 @@
 #include <set>
 
 #include "broker/server/probes.h"
+#include "broker/wire/delete_topics.h"
 #include "broker/wire/init_producer_id.h"
 #include "tests/unit/server/broker_rig.h"
 
@@ -164,6 +165,70 @@ TEST(Restarts, a_failed_sync_ends_the_broker_and_acknowledges_nothing) {
     ASSERT_FALSE(all.empty());
     EXPECT_EQ(all[0].value, "safe");
   });
+}
+
+TEST(Restarts, a_damaged_partition_goes_offline_by_name_and_the_others_serve) {
+  BrokerRig rig({.seed = 5, .shards = 2});
+  rig.start();
+  rig.run([](Client& client) {
+    client.create("t", 3, {{"flush.messages", "1"}});
+    for (int32_t p = 0; p < 3; ++p) {
+      client.produce("t", p, batch_of({std::string(20'000, 'a')}));
+      client.produce("t", p, batch_of({"last"}));
+    }
+  });
+  rig.stop();
+  ASSERT_TRUE(rig.world.disk(rig.broker_node).bit_rot("t-1/*.log").has_value());
+  // The clean-shutdown file is gone, so that the next start looks at every byte.
+  rig.lose_power();
+  rig.start();
+  rig.lose_power();
+  rig.start();
+  rig.run([](Client& client) {
+    for (int32_t p : {0, 2}) {
+      EXPECT_EQ(records_of(client.fetch("t", p, 0).records.value()).size(), 2U);
+    }
+    const auto damaged = client.fetch("t", 1, 0);
+    EXPECT_EQ(damaged.error_code, 56);
+    EXPECT_EQ(client.fetch("t", 1, 0, 0, 5).error_code, 6);
+    EXPECT_EQ(
+        client.produce("t", 1, batch_of({"x"})).responses[0].partition_responses[0].error_code, 56);
+  });
+  rig.stop();
+  EXPECT_EQ(rig.broker().exit_status(), kExitStopped);
+  // Nothing vouches for the damage: the next start finds it again.
+  EXPECT_FALSE(rig.world.disk(rig.broker_node).content(".kafka_cleanshutdown").has_value());
+  rig.start();
+  rig.run([](Client& client) {
+    EXPECT_EQ(client.fetch("t", 1, 0).error_code, 56);
+    EXPECT_EQ(client.fetch("t", 2, 0).error_code, 0);
+  });
+}
+
+TEST(Restarts, deleting_one_topic_leaves_what_the_checkpoints_say_of_others) {
+  BrokerRig rig;
+  rig.start();
+  rig.run([](Client& client) {
+    client.create("kept", 1);
+    client.create("gone", 1);
+    client.produce("kept", 0, batch_of({"a", "b", "c"}));
+  });
+  rig.stop();
+  rig.start();
+  rig.run([](Client& client) {
+    wire::DeleteTopicsRequest request;
+    request.topics.emplace_back().name = "gone";
+    EXPECT_EQ(client.ask<wire::DeleteTopicsResponse>(request, 6).responses[0].error_code, 0);
+  });
+  rig.crash();
+  auto text = [&] {
+    const auto bytes = rig.world.disk(rig.broker_node).content("recovery-point-offset-checkpoint");
+    return bytes ? std::string(bytes->text()) : std::string();
+  };
+  EXPECT_NE(text().find("kept 0 3"), std::string::npos) << text();
+  EXPECT_EQ(text().find("gone 0"), std::string::npos) << text();
+  rig.start();
+  EXPECT_NE(text().find("kept 0 3"), std::string::npos) << text();
 }
 
 TEST(Restarts, a_stop_with_many_partitions_and_a_crash_during_the_next_start_lose_nothing) {
