@@ -85,6 +85,7 @@ class Recovery {
   std::vector<std::string> junk_;
   std::vector<SegmentRef> dropped_;  // oldest first
   bool epochs_read_ = false;
+  std::optional<Offset> last_epoch_start_;  // as the checkpoint has it
   bool clean_ = false;
   bool topic_id_is_stored_ = false;
 };
@@ -136,6 +137,7 @@ Result<> Recovery::read_epochs() {
   if (!decoded) return {};  // rebuilt from the batches
   log_.epochs_ = std::move(*decoded);
   epochs_read_ = true;
+  if (!log_.epochs_.entries().empty()) last_epoch_start_ = log_.epochs_.entries().back().start;
   return {};
 }
 
@@ -236,6 +238,11 @@ Result<std::optional<std::string>> Recovery::whats_wrong(BatchWalker& walker,
   bool fits = TRY(walker.crc_fits());
   if (!fits) return std::optional<std::string>("checksum does not fit");
   if (!segment.fits(step->header)) return std::optional<std::string>("offset does not follow");
+  // Above the recovery point a file or a name that a truncation took may be back, if the sync of
+  // that truncation failed.
+  if (segment.next() >= recovery_point() && step->header.leader_epoch < log_.epochs_.last().value) {
+    return std::optional<std::string>("leader epoch goes back");
+  }
   // The base offset is outside the checksum; only its neighbours tell whether it is right.
   Offset base{step->header.base_offset};
   bool over_recovery_point = segment.next() < recovery_point() && recovery_point() < base;
@@ -338,8 +345,9 @@ Result<> Recovery::write_tail_again() {
     } else if (segment->base() < recovery_point()) {
       std::optional<BatchWalker::Step> step = TRY(segment->locate(recovery_point()));
       from = step ? step->position : segment->size_bytes();
-      if (from == segment->size_bytes()) continue;
-      TRY(segment->rewrite_from(from));
+      // Only of the last one: what a crash leaves of it in between would cut off those after it.
+      if (segment == segments().back()) TRY(segment->write_size_again());
+      if (from < segment->size_bytes()) TRY(segment->rewrite_from(from));
     } else {
       TRY(segment->replace_by_copy(directory_));
     }
@@ -365,7 +373,9 @@ Result<> Recovery::settle_epochs() {
   }
   bool cut_end = epochs.truncate_end(log_.next_);
   bool cut_start = epochs.truncate_start(log_.start_);
-  if (cut_end || cut_start) log_.node_.observer.reached(probe(ProbeId::epochs_truncated));
+  if (last_epoch_start_ && *last_epoch_start_ >= log_.next_) {
+    log_.node_.observer.reached(probe(ProbeId::epochs_truncated));
+  }
   if (!epochs_read_ && epochs.entries().empty()) return {};  // a new log, or one without epochs
   if (!clean_ || cut_end || cut_start || !epochs_read_) {
     TRY(replace_file(directory_, kEpochCheckpointName, epochs.encode(), SyncDirectory::no));

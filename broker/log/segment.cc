@@ -212,6 +212,17 @@ Result<> Segment::rewrite_from(uint64_t from) {
   return {};
 }
 
+Result<> Segment::write_size_again() {
+  // A crash before the cut leaves a zero, which is no batch.
+  Slice zero = Slice::copy_of(std::string_view("\0", 1));
+  CHECK(zero.size() == 1);
+  TRY(file_->write_at(size_, {&zero, 1}));
+  TRY(file_->truncate(size_));
+  TRY(file_->sync());
+  CHECK(file_->size() == size_);
+  return {};
+}
+
 Result<> Segment::replace_by_copy(Directory& directory) {
   std::string temporary = file_name() + std::string(kTemporarySuffix);
   TRY(remove_if_there(directory, temporary));

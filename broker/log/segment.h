@@ -66,6 +66,8 @@ class Segment {
   void keep_unknown_bytes() { size_ = file_->size(); }
   // Reads the file and writes the same bytes again from `from` on, so that a sync means them.
   base::Result<> rewrite_from(uint64_t from);
+  // Makes the size of the file an operation anew: one that a failed sync forgot is not durable.
+  base::Result<> write_size_again();
   // The same for the whole file and its name: copied to another file that takes its place.
   base::Result<> replace_by_copy(runtime::Directory& directory);
 

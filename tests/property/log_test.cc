@@ -4,12 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <deque>
 #include <map>
 #include <set>
 
 #include "broker/base/hash.h"
-#include "broker/log/probes.h"
 #include "broker/log/producer_table.h"
 #include "tests/unit/log/log_rig.h"
 
@@ -338,12 +336,12 @@ class Lives {
         }
       }
       auto found = log.find_timestamp(wanted);
+      auto largest = log.max_timestamp();
+      ASSERT_TRUE(largest.has_value()) << largest.error().to_string();
       ASSERT_TRUE(found.has_value()) << found.error().to_string();
       ASSERT_EQ(found->offset.value, model.offset.value) << wanted;
       ASSERT_EQ(found->timestamp_ms, model.timestamp_ms);
       ASSERT_EQ(found->epoch, model.epoch);
-      auto largest = log.max_timestamp();
-      ASSERT_TRUE(largest.has_value()) << largest.error().to_string();
       ASSERT_EQ(largest->offset.value, newest.offset.value);
     }
   }
@@ -402,6 +400,13 @@ class Lives {
 TEST(LogProperty, what_was_promised_survives_every_end_and_the_rest_is_a_prefix) {
   Lives::seen.clear();
   for (uint64_t seed = 0; seed < 400; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Lives(seed).run();
+    if (HasFatalFailure()) return;
+  }
+  // Seeds that found something once: the index of a segment that ends at the recovery point, a
+  // truncation that a failed sync forgot, and a repair of it that cost the segments behind.
+  for (uint64_t seed : {5200, 7962, 642}) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Lives(seed).run();
     if (HasFatalFailure()) return;

@@ -163,6 +163,30 @@ inline Appended append(Log& log, const BatchSpec& spec, int32_t epoch = 0) {
   return done.value_or(Appended{});
 }
 
+// `count` batches of two records each of producer 7, from the log's end on.
+inline void append_many(Log& log, int count, int32_t epoch = 0, size_t value_bytes = 20) {
+  for (int i = 0; i < count; ++i) {
+    append(log,
+           {.count = 2,
+            .value_bytes = value_bytes,
+            .producer_id = 7,
+            .producer_epoch = 0,
+            .base_sequence = static_cast<int32_t>(log.next().value)},
+           epoch);
+  }
+}
+
+// What append_many writes into an empty log.
+inline std::string expected_bytes(int count, int32_t epoch = 0) {
+  std::string all;
+  for (int i = 0; i < count; ++i) {
+    all += build({.count = 2, .producer_id = 7, .producer_epoch = 0, .base_sequence = 2 * i}, 2 * i,
+                 epoch)
+               .text();
+  }
+  return all;
+}
+
 inline runtime::KnobValues small_segments(int64_t bytes = 1024) {
   runtime::KnobValues knobs;
   knobs.set(kSegmentBytesCap, bytes);

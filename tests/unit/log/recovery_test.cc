@@ -9,29 +9,6 @@ namespace {
 
 using base::Errc;
 
-// `count` batches of two records each of producer 7, from the log's end on.
-void append_many(Log& log, int count, int32_t epoch = 0, size_t value_bytes = 20) {
-  for (int i = 0; i < count; ++i) {
-    append(log,
-           {.count = 2,
-            .value_bytes = value_bytes,
-            .producer_id = 7,
-            .producer_epoch = 0,
-            .base_sequence = static_cast<int32_t>(log.next().value)},
-           epoch);
-  }
-}
-
-std::string expected_bytes(int count, int32_t epoch = 0) {
-  std::string all;
-  for (int i = 0; i < count; ++i) {
-    all += build({.count = 2, .producer_id = 7, .producer_epoch = 0, .base_sequence = 2 * i}, 2 * i,
-                 epoch)
-               .text();
-  }
-  return all;
-}
-
 TEST(LogRecovery, after_a_crash_everything_is_there_and_is_made_durable_before_it_is_served) {
   LogRig rig(1, small_segments());
   rig.run([](runtime::Node& node) { append_many(*LogRig::open(node), 30); });
@@ -47,58 +24,6 @@ TEST(LogRecovery, after_a_crash_everything_is_there_and_is_made_durable_before_i
   rig.power_cycle();
   rig.run([&](runtime::Node& node) {
     EXPECT_EQ(LogRig::open(node, {.recovery_point = Offset{60}})->next(), Offset{60});
-  });
-  EXPECT_TRUE(rig.ended());
-}
-
-TEST(LogRecovery, what_a_failed_sync_left_in_the_page_cache_is_written_again) {
-  // The pages look clean after the failed sync, so that a sync alone would write nothing.
-  for (bool whole_segment : {true, false}) {
-    LogRig rig(1);
-    Offset durable{0};
-    rig.run([&](runtime::Node& node) {
-      auto log = LogRig::open(node);
-      if (!whole_segment) {
-        append_many(*log, 5);
-        ASSERT_TRUE(log->sync_through(log->next()).has_value());
-        durable = log->durable();
-      }
-      append_many(*log, 5);
-      rig.disk().fail_next_sync(LogRig::path(kFirstLog));
-      EXPECT_FALSE(log->sync_through(log->next()).has_value());
-    });
-    Offset served{0};
-    rig.run([&](runtime::Node& node) {
-      auto log = LogRig::open(node, {.recovery_point = durable});
-      served = log->next();
-      EXPECT_EQ(served, durable + 10);
-    });
-    EXPECT_GT(rig.world.probe_count(probe(ProbeId::tail_rewritten)), 0U);
-    rig.disk().evict_clean_pages();
-    rig.power_cycle();
-    rig.run([&](runtime::Node& node) {
-      auto log = LogRig::open(node, {.recovery_point = served});
-      EXPECT_EQ(log->next(), served) << "it was served, so it has to stay";
-      EXPECT_EQ(all_bytes(*log), expected_bytes(static_cast<int>(served.value) / 2));
-    });
-    EXPECT_TRUE(rig.ended());
-  }
-}
-
-TEST(LogRecovery, a_name_that_a_failed_sync_forgot_is_made_again) {
-  LogRig rig(1, small_segments());
-  rig.run([&](runtime::Node& node) {
-    auto log = LogRig::open(node);
-    while (log->segment_count() < 2) append_many(*log, 1);
-    rig.disk().fail_next_sync(std::string(LogRig::kFolder));
-    EXPECT_FALSE(log->sync_through(log->next()).has_value());
-  });
-  Offset served{0};
-  rig.run([&](runtime::Node& node) { served = LogRig::open(node)->next(); });
-  rig.disk().evict_clean_pages();
-  rig.power_cycle();
-  rig.run([&](runtime::Node& node) {
-    EXPECT_EQ(LogRig::open(node, {.recovery_point = served})->next(), served);
   });
   EXPECT_TRUE(rig.ended());
 }
@@ -440,7 +365,7 @@ TEST(LogRecovery, epochs_beyond_the_end_are_forgotten_and_missing_ones_found) {
       EXPECT_EQ(rig.content(name), "0\n2\n3 0\n5 4\n") << text;
     }
   }
-  EXPECT_GT(rig.world.probe_count(probe(ProbeId::epochs_truncated)) + 1, 0U);
+  EXPECT_EQ(rig.world.probe_count(probe(ProbeId::epochs_truncated)), 2U);
 }
 
 TEST(LogRecovery, what_crashes_leave_lying_about_is_removed_and_the_unknown_left_alone) {
@@ -486,21 +411,6 @@ TEST(LogRecovery, a_log_that_lies_before_its_start_begins_anew_there) {
     EXPECT_EQ(log->read(Offset{3}, Offset{11}, 100).error().code, Errc::invalid);
   });
   EXPECT_TRUE(rig.ended());
-}
-
-TEST(LogRecovery, an_error_of_the_device_is_told_and_cuts_nothing) {
-  LogRig rig(1);
-  rig.run([](runtime::Node& node) {
-    auto log = LogRig::open(node);
-    append_many(*log, 3);
-    ASSERT_TRUE(log->sync_through(log->next()).has_value());
-  });
-  const std::string whole = rig.content(kFirstLog);
-  rig.power_cycle();
-  rig.disk().set_errors(sim::DiskErrors{.pattern = "*.log", .reads = true});
-  rig.run([](runtime::Node& node) { EXPECT_EQ(LogRig::try_open(node).error().code, Errc::io); });
-  rig.disk().clear_faults();
-  EXPECT_EQ(rig.content(kFirstLog), whole);
 }
 
 }  // namespace
