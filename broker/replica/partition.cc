@@ -17,12 +17,7 @@ Partition::Partition(runtime::Node& node, PartitionHost& host, PartitionOptions 
       rules_(options.rules),
       flush_ms_(options.log.config.flush_ms),
       log_free_(node.tasks),
-      moved_(node.tasks)
-#if VERDICT_EXHIBITS
-      ,
-      late_writes_(node.tasks)
-#endif
-{
+      moved_(node.tasks) {
   CHECK(!key_.topic.is_zero());
   CHECK(key_.partition >= 0);
 }

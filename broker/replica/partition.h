@@ -12,10 +12,12 @@
 // A produce has two stages: append() in the order of arrival, then wait_committed().
 
 #include <cstdint>
+#include <deque>
 #include <expected>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "broker/base/ids.h"
@@ -209,6 +211,7 @@ class Partition final : public runtime::ShardBound, public std::enable_shared_fr
   void commit();
 #if VERDICT_EXHIBITS
   std::optional<AppendTicket> acknowledge_first(const record::ValidatedBatch& batch);
+  void write_late();
   bool acknowledge_early(const AppendTicket& ticket);
 #endif
 
@@ -231,8 +234,9 @@ class Partition final : public runtime::ShardBound, public std::enable_shared_fr
   runtime::WaitQueue moved_;
   base::IntrusiveList<ProgressWatcher> watchers_;
 #if VERDICT_EXHIBITS
-  Offset promised_{0};          // acknowledged, and on its way to be written
-  runtime::Mutex late_writes_;  // in the order of the promises
+  Offset promised_{0};  // acknowledged, and on its way to be written
+  // In the order of the promises, each with when it is to be written.
+  std::deque<std::pair<runtime::Instant, record::ValidatedBatch>> late_;
   runtime::Instant sync_started_{0};
   Offset sync_through_{0};
   runtime::Duration last_sync_{0};

@@ -16,12 +16,21 @@ std::optional<AppendTicket> Partition::acknowledge_first(const record::Validated
   promised_ = std::max(promised_, log_->next());
   AppendTicket ticket{promised_, promised_ + batch.header.record_count, -1, log_->start()};
   promised_ = ticket.through;
-  host_.nursery().spawn("late write", [self = shared_from_this(), batch] {
-    runtime::LockGuard in_order(self->late_writes_);
-    // Uncancellable: the order of the promises is kept also while the shard stops.
-    if (!self->offline_ && !self->removed_) (void)self->write(batch);
-  });
+  constexpr runtime::Duration kBehind = runtime::milliseconds(5);
+  late_.emplace_back(node_.clock.after(kBehind), batch);
+  if (late_.size() == 1) {
+    host_.nursery().spawn("late write", [self = shared_from_this()] { self->write_late(); });
+  }
   return ticket;
+}
+
+void Partition::write_late() {
+  while (!late_.empty()) {
+    // When the shard stops, the rest is written without a wait.
+    (void)node_.clock.sleep_until(late_.front().first);
+    if (!offline_ && !removed_) (void)write(late_.front().second);
+    late_.pop_front();
+  }
 }
 
 // The bug: a sync takes as long as the last one did, so the answer goes out 1 ms before its end.

@@ -130,6 +130,8 @@ PartitionPlan BrokerCore::plan(const meta::TopicState& topic, int32_t partition,
   const meta::ConfigScope scope{*controller_->image(), shard_.config().given,
                                 shard_.config().node_id};
   const meta::TopicSettings settings = meta::topic_settings(scope, topic.name);
+  CHECK(!topic.id.is_zero());
+  CHECK(partition >= 0);
   const log::PartitionKey folder{topic.name, partition};
   PartitionPlan plan;
   plan.topic = topic.name;
@@ -183,6 +185,8 @@ base::Result<> BrokerCore::listen_everywhere() {
 // ---------------------------------------------------------------- topics
 
 void BrokerCore::publish(std::vector<PartitionPlan> plans) {
+  CHECK(controller_ != nullptr);
+  CHECK(directory_ != nullptr);
   std::vector<std::vector<PartitionPlan>> by_shard(node_.tasks.shard_count());
   for (PartitionPlan& plan : plans) {
     by_shard[shard_.shard_of(plan.options.key).value].push_back(std::move(plan));
@@ -294,6 +298,8 @@ base::Result<meta::ProducerIdBlock> BrokerCore::allocate_producer_ids() {
 
 void BrokerCore::take(const std::vector<PartitionOffsets>& offsets) {
   for (const PartitionOffsets& at : offsets) {
+    CHECK(at.start.value >= 0);
+    CHECK(at.start <= at.high_watermark);
     const log::PartitionKey key{at.topic, at.partition};
     recovery_points_[key] = at.recovery_point;
     starts_[key] = at.start;

@@ -130,6 +130,7 @@ std::optional<base::Slices> Connection::read_frame() {
   while (buffered_.size() < whole) {
     if (!read_more(whole - buffered_.size())) return std::nullopt;
   }
+  CHECK(buffered_charge_ >= buffered_.size());
   base::Slices frame = buffered_.cut(wire::kFrameLengthBytes, static_cast<size_t>(size));
   buffered_ = buffered_.cut(whole, buffered_.size() - whole);
   return frame;
@@ -230,7 +231,10 @@ void Connection::write_answers() {
       node_.observer.reached(kProbeReplySent);
     }
     shard_.in_flight_bytes().release(std::exchange(pending_.front().charged, 0));
-    if (!pending_.front().produce) --pending_others_;
+    if (!pending_.front().produce) {
+      CHECK(pending_others_ > 0);
+      --pending_others_;
+    }
     pending_.pop_front();
     pending_changed_.notify_all();
   }

@@ -75,6 +75,7 @@ void FetchWaits::watch(const PollId& id, const std::vector<SeenPartition>& seen,
                        partition->leader_epoch() != seen[i].leader_epoch;
     if (moved) return tell_(id);
   }
+  CHECK(!watches_.contains(id));
   auto watch = std::make_unique<Watch>(*this, id);
   for (const auto& partition : partitions) watch->add(partition);
   watches_.insert_or_assign(id, std::move(watch));

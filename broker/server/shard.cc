@@ -102,6 +102,7 @@ void BrokerShard::open_partitions(std::vector<PartitionPlan> plans) {
   }
   (void)openers.join_all(runtime::Instant::never());  // file calls cannot be cancelled
   openers.stop();
+  CHECK(next >= plans.size());
   if (plans.empty()) return;
   if (auto synced = node_.data.sync(); !synced) {
     const auto any = partitions_.begin();
@@ -112,6 +113,7 @@ void BrokerShard::open_partitions(std::vector<PartitionPlan> plans) {
 void BrokerShard::remove_partitions(const std::vector<replica::PartitionKey>& keys) {
   check_shard();
   for (const replica::PartitionKey& key : keys) {
+    CHECK(shard_of(key) == id());
     const auto at = partitions_.find(key);
     if (at == partitions_.end()) continue;
     at->second.partition->remove();
@@ -243,6 +245,7 @@ void BrokerShard::accept_loop(runtime::Listener& listener, const BoundListener& 
     ++connections_open_;
     connections_.spawn("connection", [this, at, s = std::move(*stream)]() mutable {
       Connection(*this, std::move(s), at).run();
+      CHECK(connections_open_ > 0);
       --connections_open_;
       connection_slots_.release(1);
     });
@@ -273,6 +276,8 @@ void BrokerShard::stop_all() {
     // Questions that are being answered here may have asked on: nobody will answer them any more.
     calls_.abandon_all();
     while (serving_ > 0) idle_.wait_uncancellable();
+    CHECK(connections_open_ == 0);
+    CHECK(calls_.size() == 0);
   } while (acceptors_.size() + connections_.size() + nursery_.size() > 0);
 }
 
