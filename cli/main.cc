@@ -5,6 +5,7 @@
 
 #include "broker/base/crc32c.h"
 #include "cli/broker_command.h"
+#include "cli/run_command.h"
 
 namespace {
 
@@ -24,6 +25,9 @@ int main(int argc, char** argv) {
   app.add_subcommand("version", "What this binary is")->callback(print_version);
   int exit_status = 0;
   verdict::cli::add_broker_command(app, exit_status);
+  verdict::cli::add_run_command(app, &exit_status);
+  verdict::cli::add_replay_command(app, &exit_status);
+  verdict::cli::add_list_command(app, &exit_status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
