@@ -93,7 +93,9 @@ base::Result<> check_value(const Setting& setting, const Property& property) {
     case ValueType::int16:
     case ValueType::int32:
     case ValueType::int64:
-      TRY(whole_number(property, range_of(setting)));
+      if (auto number = whole_number(property, range_of(setting)); !number) {
+        return std::unexpected(number.error());
+      }
       return {};
     case ValueType::floating:
       return check_ratio(property);
