@@ -47,7 +47,10 @@ Copies durable_copies(sim::Disk& disk, const History& history) {
       if (!record::check_header(header, content->size() - at)) break;
       size_t size = header.total_bytes();
       if (size > content->size() - at || !disk.is_durable(path, at, size)) break;
-      collect(header, content->cut(at, size), durable);
+      // What stands behind a torn batch is cut with it.
+      base::Slice batch = content->cut(at, size);
+      if (record::batch_crc(base::Slices(batch)) != header.crc) break;
+      collect(header, batch, durable);
       at += size;
     }
   }
