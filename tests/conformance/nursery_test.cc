@@ -196,8 +196,7 @@ TEST_P(Nurseries, a_foreign_spawn_into_the_nursery_of_a_cancelled_owner_starts_c
       Nursery inner(node.tasks);
       inner_of_owner = &inner;
       EXPECT_TRUE(fails(node.clock.sleep_until(kNever), Errc::cancelled));
-      while (!go_on.ready()) node.tasks.yield();
-      inner.stop();
+      while (!go_on.ready() || inner.size() > 0) node.tasks.yield();
     });
     settle(node);
     outer.cancel_all();
