@@ -1,5 +1,7 @@
 #include "tests/conformance/lab.h"
 
+#include <unistd.h>
+
 #include <ostream>
 
 void verdict::runtime::PrintTo(Wake wake, std::ostream* out) {
@@ -36,6 +38,10 @@ const std::vector<LabKind>& labs() {
   }();
   return kAll;
 }
+
+LabTest::LabTest() : lab_(GetParam().make()) { ::alarm(kBodySecondsMax); }
+
+LabTest::~LabTest() { ::alarm(0); }
 
 std::vector<LabKind> sharded_labs() {
   std::vector<LabKind> sharded;

@@ -72,7 +72,11 @@ std::vector<LabKind> sharded_labs();
 
 class LabTest : public testing::TestWithParam<LabKind> {
  protected:
-  LabTest() : lab_(GetParam().make()) {}
+  // A body that takes longer hangs: the process ends, and the last line names the body.
+  static constexpr unsigned kBodySecondsMax = 120;
+
+  LabTest();
+  ~LabTest() override;
   Lab& lab() { return *lab_; }
   void run(Body body) { lab_->run(std::move(body)); }
 
