@@ -162,7 +162,7 @@ void Partition::commit() {
 #if VERDICT_EXHIBITS
     sync_started_ = node_.clock.now();
     sync_through_ = through;
-    moved_.notify_all();
+    if (EXHIBIT(node_, ack_before_sync)) moved_.notify_all();
 #endif
     auto synced = log_->sync_through(through);
 #if VERDICT_EXHIBITS
