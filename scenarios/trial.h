@@ -60,7 +60,6 @@ struct TrialResult {
   std::optional<sim::ChoiceKey> divergence;
   std::vector<sim::Choice> choices;
   std::vector<sim::TraceEvent> trace;
-  std::vector<std::pair<uint64_t, std::string>> entity_names;
 
   // 0 pass, 1 safety, 3 liveness, 125 no verdict.
   int exit_code() const;
