@@ -19,6 +19,14 @@ using base::Slices;
 using runtime::Instant;
 using wire::ErrorCode;
 
+namespace {
+
+std::string name_of(int16_t error_code) {
+  return std::string(wire::to_string(static_cast<ErrorCode>(error_code)));
+}
+
+}  // namespace
+
 class ConsumerCore : public runtime::ShardBound {
  public:
   ConsumerCore(runtime::Node& node, ConsumerOptions options)
@@ -33,6 +41,8 @@ class ConsumerCore : public runtime::ShardBound {
   Result<PollResult> poll(Instant deadline);
   std::optional<int64_t> position(const TopicPartition& at) const;
   int64_t high_watermark(const TopicPartition& at) const;
+  Instant quiet_since() const;
+  const std::string& last_trouble() const { return last_trouble_; }
   Result<std::vector<ListedOffset>> list_offsets(const std::vector<OffsetQuery>& queries,
                                                  Instant deadline) {
     check_shard();
@@ -52,6 +62,7 @@ class ConsumerCore : public runtime::ShardBound {
     int64_t high_watermark = -1;
     uint32_t failures = 0;  // since the last good answer
     Instant retry_at;
+    Instant heard_at;     // the last good answer, or the assignment or seek
     bool paused = false;  // after an error that was reported
   };
   struct Lane {
@@ -97,6 +108,7 @@ class ConsumerCore : public runtime::ShardBound {
   bool metadata_wanted_ = false;
   uint32_t lookups_ = 0;  // of metadata since the last good answer
   Instant next_lookup_;
+  std::string last_trouble_;
   bool stopped_ = false;
   runtime::Event arrived_;
   Cluster cluster_;  // last: its fibers use what is above
@@ -129,6 +141,7 @@ void ConsumerCore::seek(const TopicPartition& at, StartAt start) {
 void ConsumerCore::move_to(Partition& partition, StartAt start) {
   ++partition.moves;
   partition.start = start;
+  partition.heard_at = std::max(partition.heard_at, node_.clock.now());
   partition.position.reset();
   if (start.offset >= 0) partition.position = {.offset = start.offset};
 }
@@ -142,6 +155,14 @@ std::optional<int64_t> ConsumerCore::position(const TopicPartition& at) const {
 int64_t ConsumerCore::high_watermark(const TopicPartition& at) const {
   const auto known = partitions_.find(at);
   return known == partitions_.end() ? -1 : known->second.high_watermark;
+}
+
+Instant ConsumerCore::quiet_since() const {
+  Instant since = node_.clock.now();
+  for (const auto& [at, partition] : partitions_) {
+    if (!partition.paused) since = std::min(since, partition.heard_at);
+  }
+  return since;
 }
 
 Instant ConsumerCore::after_backoff(uint32_t failures) {
@@ -194,6 +215,7 @@ Result<bool> ConsumerCore::resolve_starts(Instant deadline, Instant& wake, PollR
       take_error(one.at, partition, one.error_code, result);
     } else {
       partition.failures = 0;
+      partition.heard_at = node_.clock.now();
       partition.position = {.offset = std::max<int64_t>(one.offset, 0)};
     }
   }
@@ -217,6 +239,7 @@ Result<bool> ConsumerCore::learn_leaders(Instant deadline, Instant& wake) {
   if (!refreshed && refreshed.error().code == Errc::cancelled) {
     return std::unexpected(refreshed.error());
   }
+  if (!refreshed) last_trouble_ = refreshed.error().to_string();
   metadata_wanted_ = !refreshed.has_value();
   return refreshed.has_value();
 }
@@ -245,7 +268,10 @@ Instant ConsumerCore::send_fetches(Instant now) {
     CHECK(peer != nullptr);
     if (!peer->connected()) {
       // The leader may have moved while its broker cannot be reached.
-      if (peer->failures() > 0) metadata_wanted_ = true;
+      if (peer->failures() > 0) {
+        metadata_wanted_ = true;
+        last_trouble_ = peer->last_error().to_string();
+      }
       peer->want();
       continue;
     }
@@ -303,6 +329,10 @@ void ConsumerCore::take(Arrived arrived, PollResult& result) {
     auto decoded = wire::FetchResponse::decode(*arrived.body, arrived.version);
     good = decoded && decoded->error_code == 0;
     if (good) response = std::move(*decoded);
+    if (!decoded) last_trouble_ = decoded.error().to_string();
+    if (decoded && !good) last_trouble_ = name_of(decoded->error_code);
+  } else {
+    last_trouble_ = arrived.body.error().to_string();
   }
   if (!good) {
     metadata_wanted_ = true;
@@ -331,6 +361,7 @@ void ConsumerCore::take_partition(const TopicPartition& at, Partition& partition
   CHECK(partition.position.has_value());
   if (data.error_code != 0) return take_error(at, partition, data.error_code, result);
   partition.failures = 0;
+  partition.heard_at = node_.clock.now();
   partition.high_watermark = data.high_watermark;
   if (data.diverging_epoch.end_offset >= 0) return truncate(at, partition, data, result);
   const bool committed_only = options_.isolation == Isolation::read_committed;
@@ -364,9 +395,9 @@ void ConsumerCore::take_error(const TopicPartition& at, Partition& partition, in
   }
   const bool server_error = static_cast<ErrorCode>(error_code) == ErrorCode::unknown_server_error;
   if (!retriable(error_code) && !server_error) {
-    return report(at, partition, error_code,
-                  std::string(wire::to_string(static_cast<ErrorCode>(error_code))), result);
+    return report(at, partition, error_code, name_of(error_code), result);
   }
+  last_trouble_ = at.to_string() + ": " + name_of(error_code);
   if (metadata_is_stale(error_code)) metadata_wanted_ = true;
   partition.retry_at = after_backoff(++partition.failures);
 }
@@ -400,6 +431,10 @@ std::optional<int64_t> Consumer::position(const std::string& topic, int32_t part
 int64_t Consumer::high_watermark(const std::string& topic, int32_t partition) const {
   return core_->high_watermark({topic, partition});
 }
+
+Instant Consumer::quiet_since() const { return core_->quiet_since(); }
+
+const std::string& Consumer::last_trouble() const { return core_->last_trouble(); }
 
 Result<std::vector<ListedOffset>> Consumer::list_offsets(const std::vector<OffsetQuery>& queries,
                                                          Instant deadline) {

@@ -105,6 +105,12 @@ class Consumer {
   std::optional<int64_t> position(const std::string& topic, int32_t partition) const;
   // The high watermark that the last answer for this partition told; -1 before.
   int64_t high_watermark(const std::string& topic, int32_t partition) const;
+  // Since when no broker has told anything of some assigned partition that is not paused: what a
+  // caller measures its patience by, as trouble with brokers never ends a poll(). Brokers answer
+  // within max_wait even when there is nothing to read. The clock's now when nothing is assigned.
+  runtime::Instant quiet_since() const;
+  // For people: the last trouble that was retried; empty when there was none.
+  const std::string& last_trouble() const;
   // ListOffsets: the end (or start, or time) of partitions, assigned or not.
   base::Result<std::vector<ListedOffset>> list_offsets(const std::vector<OffsetQuery>& queries,
                                                        runtime::Instant deadline);

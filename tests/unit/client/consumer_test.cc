@@ -207,6 +207,31 @@ TEST(Consumer, it_waits_without_asking_all_the_time_and_survives_a_broker_that_c
   EXPECT_LE(rig.broker.metadata_requests, 40);
 }
 
+TEST(Consumer, it_tells_since_when_a_partition_is_quiet_and_why) {
+  ClientRig rig;
+  append(rig.log(), {"0"});
+  rig.world.at(5'000'000'000, [&] { rig.world.crash(rig.server); });
+  rig.run([&](Node& node) {
+    Consumer consumer(node, {.cluster = rig.cluster()});
+    consumer.assign({{"t", 0, StartAt::earliest()}});
+    Collected all;
+    // There is nothing to read most of the time, and the broker says so.
+    for (int i = 0; i < 4; ++i) {
+      collect(node, consumer, 1'000, all);
+      EXPECT_LE((node.clock.now() - consumer.quiet_since()).ms(), 600);
+    }
+    EXPECT_EQ(consumer.last_trouble(), "");
+    collect(node, consumer, 8'000, all);
+    EXPECT_GE((node.clock.now() - consumer.quiet_since()).ms(), 6'000);
+    EXPECT_NE(consumer.last_trouble(), "");
+    EXPECT_EQ(all.values, Values{"0"});
+    consumer.assign({});
+    EXPECT_EQ(consumer.quiet_since(), node.clock.now());
+    consumer.stop();
+  });
+  EXPECT_EQ(rig.ended, 1);
+}
+
 TEST(Consumer, a_kill_at_any_moment_leaves_nothing_behind) {
   for (int64_t step = 0; step < 100; ++step) {
     ClientRig rig(static_cast<uint64_t>(step) + 1);
