@@ -2,10 +2,14 @@
 """kill -9 of the broker at random moments under three idempotent librdkafka producers with
 flush.messages=1; then every acknowledged record must be there once, at its offset, in order.
 
-usage: kill9.py VERDICT_BINARY KILLS [SEED]
+usage: kill9.py [--folder FOLDER] VERDICT_BINARY KILLS [SEED]
+       FOLDER is made and stays, with the broker's data; otherwise a temporary one is used. SEED
+       picks the moments of the kills.
 """
 
+import argparse
 import collections
+import contextlib
 import os
 import pathlib
 import random
@@ -62,12 +66,21 @@ class Broker:
         self.process.send_signal(how)
         self.process.wait()
 
+    def end(self):
+        """Leaves nothing behind, whatever happened."""
+        if self.process.poll() is None:
+            self.kill()
+        self.log.close()
 
-def produce(index, bootstrap, stop, acked, failures):
-    """Sends numbered records until told to stop; acked[(partition, offset)] = value."""
-    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True,
-                         "linger.ms": 2, "message.timeout.ms": 300000,
-                         "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200})
+
+def new_producer(bootstrap):
+    return Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True,
+                     "linger.ms": 2, "message.timeout.ms": 300000,
+                     "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200})
+
+
+def produce(index, producer, stop, acked, failures):
+    """Sends numbered records until told to stop; `acked` gets (partition, offset, value)."""
 
     def delivered(error, message):
         if error is not None:
@@ -130,40 +143,56 @@ def judge(logs, acked):
     return wrong
 
 
-def main():
-    if len(sys.argv) < 3:
-        print(__doc__, file=sys.stderr)
-        return 2
-    binary, kills = os.path.abspath(sys.argv[1]), int(sys.argv[2])
-    dice = random.Random(int(sys.argv[3]) if len(sys.argv) > 3 else None)
-    with tempfile.TemporaryDirectory() as folder:
-        broker = Broker(binary, pathlib.Path(folder))
+def torture(broker, kills, dice):
+    """Runs the producers under the kills; returns what was acknowledged, what went wrong and how
+    many records were unanswered at the kills."""
+    bootstrap = f"127.0.0.1:{broker.port}"
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for future in admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)]).values():
+        future.result()
+    stop, acked, failures, unanswered = threading.Event(), [], [], []
+    producers = [new_producer(bootstrap) for _ in range(PRODUCERS)]
+    threads = [threading.Thread(target=produce, args=(i, producer, stop, acked, failures))
+               for i, producer in enumerate(producers)]
+    for thread in threads:
+        thread.start()
+    for _ in range(kills):
+        time.sleep(dice.uniform(0.1, 0.8))
+        unanswered.append(sum(len(producer) for producer in producers))
+        broker.kill()
         broker.start()
-        bootstrap = f"127.0.0.1:{broker.port}"
-        admin = AdminClient({"bootstrap.servers": bootstrap})
-        for future in admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)]).values():
-            future.result()
-        stop, acked, failures = threading.Event(), [], []
-        threads = [threading.Thread(target=produce, args=(i, bootstrap, stop, acked, failures))
-                   for i in range(PRODUCERS)]
-        for thread in threads:
-            thread.start()
-        for _ in range(kills):
-            time.sleep(dice.uniform(0.1, 0.8))
-            broker.kill()
-            broker.start()
-        time.sleep(0.5)
-        stop.set()
-        for thread in threads:
-            thread.join()
-        wrong = failures + judge(read_all(bootstrap), acked)
+    time.sleep(0.5)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    return acked, failures, unanswered
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--folder", type=pathlib.Path)
+    parser.add_argument("binary")
+    parser.add_argument("kills", type=int)
+    parser.add_argument("seed", type=int, nargs="?", default=random.randrange(1 << 32))
+    given = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        folder = given.folder or pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(parents=True, exist_ok=True)
+        broker = Broker(os.path.abspath(given.binary), folder)
+        broker.start()
+        stack.callback(broker.end)
+        acked, wrong, unanswered = torture(broker, given.kills, random.Random(given.seed))
+        logs = read_all(f"127.0.0.1:{broker.port}")
+        wrong += judge(logs, acked)
         broker.kill(signal.SIGTERM)
     for sentence in wrong[:20]:
         print(sentence)
-    print(f"{kills} kills, {len(acked)} records acknowledged, {len(wrong)} anomalies")
-    if not acked:
-        print("nothing was acknowledged: no verdict")
+    if not acked or min(unanswered, default=0) == 0:
+        print("no verdict: nothing was acknowledged, or a kill met no record under way")
         return 1
+    print(f"{given.kills} kills, {len(acked)} records acknowledged, {sum(map(len, logs.values()))} "
+          f"read back, {len(wrong)} anomalies; {min(unanswered)} or more under way at each kill; "
+          f"seed {given.seed}")
     return 1 if wrong else 0
 
 
