@@ -24,6 +24,10 @@ const char* foreign_protocol(std::string_view start) {
   return nullptr;
 }
 
+Answer answer_unknown_version(const Request& request) {
+  return wire::api_versions_fallback(request.correlation_id());
+}
+
 }  // namespace
 
 Connection::Connection(BrokerShard& shard, std::unique_ptr<runtime::Stream> stream,
@@ -148,15 +152,12 @@ bool Connection::take(base::Slices frame) {
   auto request = std::make_unique<Request>(Request{caller_, std::move(*parsed), node_.clock.now()});
   const wire::Api* api = request->frame.api;
   if (api != nullptr && api->key == wire::kApiVersionsKey && !request->frame.version_known()) {
-    push({[r = std::move(request)]() -> Answer {
-            return wire::api_versions_fallback(r->correlation_id());
-          },
-          false, charged});
+    push({std::move(request), nullptr, &answer_unknown_version, charged});
     return true;
   }
   if (api == nullptr || !api->served(request->version())) {
     const int16_t key = request->frame.header.request_api_key;
-    push({{}, false, charged});  // what was asked before is still answered
+    push({nullptr, nullptr, nullptr, charged});  // what was asked before is still answered
     refuse("request refused", "API key " + std::to_string(key) + " version " +
                                   std::to_string(request->version()) + " is not served");
     return false;
@@ -166,7 +167,7 @@ bool Connection::take(base::Slices frame) {
   }
   const Handler handler = find_handler(api->key);
   CHECK(handler != nullptr);
-  push({[handler, r = std::move(request)] { return handler(*r); }, false, charged});
+  push({std::move(request), nullptr, handler, charged});
   return true;
 }
 
@@ -175,24 +176,24 @@ bool Connection::take_produce(std::unique_ptr<Request> request, uint64_t charged
     if (pending_changed_.wait(kNever) == runtime::Wake::cancelled) break;
   }
   if (broken_ || pending_others_ > 0) {
-    push({{}, false, charged});
+    push({nullptr, nullptr, nullptr, charged});
     return false;
   }
   if (!pending_.empty()) node_.observer.reached(kProbeRunAhead);
-  auto finish = begin_produce(*request);
-  if (!finish) {
-    push({{}, false, charged});
-    refuse("request refused", finish.error().detail);
+  auto begun = begin_produce(*request);
+  if (!begun) {
+    push({nullptr, nullptr, nullptr, charged});
+    refuse("request refused", begun.error().detail);
     return false;
   }
   node_.observer.reached(kProbeProduceAppended);
-  push({[r = std::move(request), f = std::move(*finish)]() mutable { return f(); }, true, charged});
+  push({std::move(request), std::move(*begun), nullptr, charged});
   return true;
 }
 
 void Connection::push(Pending pending) {
   CHECK(pending_.size() <= in_flight_max_);
-  if (!pending.produce) ++pending_others_;
+  if (pending.produce == nullptr) ++pending_others_;
   pending_.push_back(std::move(pending));
   pending_changed_.notify_all();
 }
@@ -205,39 +206,70 @@ void Connection::refuse(const char* event, std::string why) {
 // ---------------------------------------------------------------- writer
 
 void Connection::write_answers() {
-  const int64_t idle_ms = shard_.config().connections_idle_max_ms;
   for (;;) {
     while (pending_.empty()) {
       if (closing_.ready()) return;
       if (pending_changed_.wait(kNever) == runtime::Wake::cancelled) return end();
     }
-    Pending& next = pending_.front();
-    if (!next.finish) return end();  // the request that ends the connection
-    Answer answer = next.finish();
+    const Outgoing outgoing = make_answers();
+    CHECK(outgoing.requests <= pending_.size());
+    if (!send(outgoing)) {
+      stream_->abort();
+      return end();
+    }
+    for (size_t i = 0; i < outgoing.requests; ++i) {
+      const Pending& answered = pending_.front();
+      shard_.in_flight_bytes().release(answered.charged);
+      if (answered.produce == nullptr) {
+        CHECK(pending_others_ > 0);
+        --pending_others_;
+      }
+      pending_.pop_front();
+    }
+    if (!outgoing.goes_on) return end();
+    pending_changed_.notify_all();
+  }
+}
+
+Answer Connection::answer_to(Pending& next) {
+  CHECK(!next.ends());
+  return next.produce != nullptr ? next.produce->finish() : next.handler(*next.request);
+}
+
+Connection::Outgoing Connection::make_answers() {
+  CHECK(!pending_.empty());
+  Outgoing outgoing;
+  // The reader may add requests meanwhile; those that are here stay where they are.
+  while (outgoing.requests < pending_.size() && outgoing.replies < kAnswersTogether) {
+    Pending& next = pending_[outgoing.requests];
+    const bool first = outgoing.requests == 0;
+    if (!first && !next.ends() && (next.produce == nullptr || next.produce->would_wait())) break;
+    outgoing.goes_on = !next.ends();
+    if (!outgoing.goes_on) break;
+    Answer answer = answer_to(next);
     if (!answer) {
       if (answer.error().code != base::Errc::cancelled) {
         refuse("request refused", answer.error().detail);
       }
-      return end();
+      outgoing.goes_on = false;
+      break;
     }
-    if (!answer->empty()) {
-      const auto deadline =
-          idle_ms < 0 ? kNever : node_.clock.after(runtime::milliseconds(idle_ms));
-      if (!stream_->write_all(answer->span(), deadline)) {
-        stream_->abort();
-        return end();
-      }
-      active_ = node_.clock.now();
-      node_.observer.reached(kProbeReplySent);
-    }
-    shard_.in_flight_bytes().release(std::exchange(pending_.front().charged, 0));
-    if (!pending_.front().produce) {
-      CHECK(pending_others_ > 0);
-      --pending_others_;
-    }
-    pending_.pop_front();
-    pending_changed_.notify_all();
+    ++outgoing.requests;
+    if (answer->empty()) continue;
+    ++outgoing.replies;
+    outgoing.frames.append(*answer);
   }
+  return outgoing;
+}
+
+bool Connection::send(const Outgoing& outgoing) {
+  if (outgoing.frames.empty()) return true;
+  const int64_t idle_ms = shard_.config().connections_idle_max_ms;
+  const auto deadline = idle_ms < 0 ? kNever : node_.clock.after(runtime::milliseconds(idle_ms));
+  if (!stream_->write_all(outgoing.frames.span(), deadline)) return false;
+  active_ = node_.clock.now();
+  for (size_t i = 0; i < outgoing.replies; ++i) node_.observer.reached(kProbeReplySent);
+  return true;
 }
 
 // The writer gives up, and the reader hears of it. What was answered before still goes out.

@@ -30,14 +30,30 @@ class Connection {
   void run();
 
  private:
+  // A request that was read and not answered. With neither stage nor handler it is the one that
+  // ends the connection.
   struct Pending {
-    Finish finish;
-    bool produce = false;
+    std::unique_ptr<Request> request;
+    std::unique_ptr<SecondStage> produce;  // of a Produce
+    Handler handler = nullptr;             // of any other
     uint64_t charged = 0;
+
+    bool ends() const { return produce == nullptr && handler == nullptr; }
+  };
+  // Answers that leave together.
+  struct Outgoing {
+    base::Slices frames;
+    size_t requests = 0;  // from the front of pending_
+    size_t replies = 0;   // of them, those that want an answer
+    bool goes_on = true;  // the connection does not end behind them
   };
 
   void read_requests();
   void write_answers();
+  // The answer to the first pending request, and those behind it for which nobody has to wait.
+  Outgoing make_answers();
+  Answer answer_to(Pending& next);
+  bool send(const Outgoing& outgoing);
   // One frame without its length; nothing when the connection is to end.
   std::optional<base::Slices> read_frame();
   // At least one more byte into buffered_. False when the connection is to end.

@@ -13,6 +13,8 @@ namespace verdict::server {
 inline constexpr size_t kShardsMax = 64;
 // Requests of one connection that were read and not answered; queued.max.requests lowers it.
 inline constexpr size_t kInFlightMax = 64;
+// Answers that leave in one write, when nobody has to wait for any of them but the first.
+inline constexpr size_t kAnswersTogether = 32;
 // Bytes asked of a stream at once: small for the first ones of a frame, more once it is long.
 inline constexpr size_t kReadBytes = 16U << 10;
 inline constexpr size_t kReadBytesLarge = 1U << 20;

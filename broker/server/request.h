@@ -2,9 +2,9 @@
 // What a handler gets and gives: one request of one connection, and the frame that answers it.
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
-#include "broker/base/function.h"
 #include "broker/base/result.h"
 #include "broker/base/slice.h"
 #include "broker/server/shard.h"
@@ -35,8 +35,16 @@ struct Request {
 // The whole frame to send; empty when the request wants no answer. An error closes the connection,
 // as Kafka does with what it cannot read.
 using Answer = base::Result<base::Slices>;
-// The second stage of a request: waits, and makes the answer.
-using Finish = base::UniqueFunction<Answer()>;
+
+// The second stage of a request whose first one was done by the reader.
+class SecondStage {
+ public:
+  virtual ~SecondStage() = default;
+  // Whether finish() has to wait as things are; without, answers can leave together.
+  virtual bool would_wait() const = 0;
+  // Waits, and makes the answer. Called once.
+  virtual Answer finish() = 0;
+};
 
 template <class Message>
 Answer answer_with(const Request& request, const Message& message) {
@@ -55,7 +63,8 @@ Answer handle_delete_topics(const Request& request);
 Answer handle_describe_configs(const Request& request);
 Answer handle_init_producer_id(const Request& request);
 // The first stage of Produce: everything is written, in order. The second waits for the commit.
-base::Result<Finish> begin_produce(const Request& request);
+// The request outlives it.
+base::Result<std::unique_ptr<SecondStage>> begin_produce(const Request& request);
 
 // The handler of an API that is served whole in the second stage, null for others.
 using Handler = Answer (*)(const Request&);

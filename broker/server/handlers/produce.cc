@@ -1,6 +1,10 @@
 // Produce: written in the order of arrival, answered once it is committed.
 
 #include "broker/wire/produce.h"
+
+#include <algorithm>
+
+#include "broker/base/hash_map.h"
 #include "broker/server/probes.h"
 #include "broker/server/request.h"
 #include "broker/wire/errors.h"
@@ -39,8 +43,13 @@ struct Open {
   size_t partition = 0;
 };
 
+using Appends = std::vector<Append>;
+using Opens = std::vector<Open>;
 using Outcomes = std::vector<Outcome>;
 using Codes = std::vector<ErrorCode>;
+// Of the other shards: a request for this one alone pays nothing for them.
+template <class T>
+using ByShard = base::OrderedMap<uint32_t, T>;
 
 Outcome append_here(BrokerShard& shard, const Append& append) {
   Outcome outcome;
@@ -61,14 +70,14 @@ Outcome append_here(BrokerShard& shard, const Append& append) {
   return outcome;
 }
 
-Outcomes append_all_here(BrokerShard& shard, const std::vector<Append>& appends) {
+Outcomes append_all_here(BrokerShard& shard, const Appends& appends) {
   Outcomes outcomes;
   outcomes.reserve(appends.size());
   for (const Append& append : appends) outcomes.push_back(append_here(shard, append));
   return outcomes;
 }
 
-Codes wait_here(BrokerShard& shard, const std::vector<Open>& open, runtime::Duration limit) {
+Codes wait_here(BrokerShard& shard, const Opens& open, runtime::Duration limit) {
   const runtime::Instant deadline = shard.node().clock.after(limit);
   Codes codes;
   for (const Open& waiting : open) {
@@ -80,30 +89,34 @@ Codes wait_here(BrokerShard& shard, const std::vector<Open>& open, runtime::Dura
 }
 
 // One Produce from its first stage to its answer.
-class Production {
+class Production final : public SecondStage {
  public:
   Production(const Request& request, ProduceRequest asked)
       : request_(request), shard_(request.shard()), asked_(std::move(asked)) {}
 
   base::Result<> append();
-  Answer finish();
+  bool would_wait() const override;
+  Answer finish() override;
 
  private:
-  void prepare(std::vector<std::vector<Append>>& by_shard);
+  void prepare(Appends& own, ByShard<Appends>& far);
   // Why the request as a whole is refused.
   std::optional<ErrorCode> refusal() const;
-  void put(const Append& append, Outcome outcome);
+  // `open` gets what waits to be committed.
+  void put(const Append& append, Outcome outcome, Opens& open);
+  void put(const Opens& open, const Codes& codes);
   base::Result<> wait_committed();
   bool failed() const;
   PartitionResponse& at(size_t topic, size_t partition) {
     return response_.responses[topic].partition_responses[partition];
   }
 
-  const Request& request_;  // outlives this: both belong to the second stage
+  const Request& request_;  // outlives this
   BrokerShard& shard_;
   ProduceRequest asked_;
   ProduceResponse response_;
-  std::vector<std::vector<Open>> open_;  // by shard
+  Opens open_;  // of this shard
+  ByShard<Opens> far_open_;
 };
 
 std::optional<ErrorCode> Production::refusal() const {
@@ -113,7 +126,7 @@ std::optional<ErrorCode> Production::refusal() const {
   return std::nullopt;
 }
 
-void Production::prepare(std::vector<std::vector<Append>>& by_shard) {
+void Production::prepare(Appends& own, ByShard<Appends>& far) {
   const auto refused = refusal();
   const meta::ImagePointer image = shard_.image();
   for (size_t t = 0; t < asked_.topic_data.size(); ++t) {
@@ -138,13 +151,15 @@ void Production::prepare(std::vector<std::vector<Append>>& by_shard) {
         answer.error_message = "no records";
       } else {
         const replica::PartitionKey key{state->id, data.index};
-        by_shard[shard_.shard_of(key).value].push_back({key, std::move(*data.records), t, p});
+        const base::ShardId shard = shard_.shard_of(key);
+        Appends& appends = shard == shard_.id() ? own : far[shard.value];
+        appends.push_back({key, std::move(*data.records), t, p});
       }
     }
   }
 }
 
-void Production::put(const Append& append, Outcome outcome) {
+void Production::put(const Append& append, Outcome outcome, Opens& open) {
   PartitionResponse& answer = at(append.topic, append.partition);
   answer.error_code = code(outcome.error);
   if (outcome.error != ErrorCode::none) {
@@ -161,64 +176,69 @@ void Production::put(const Append& append, Outcome outcome) {
   answer.log_append_time_ms = outcome.written.timestamp_ms;
   answer.log_start_offset = outcome.written.log_start.value;
   if (outcome.ticket) {
-    open_[shard_.shard_of(append.key).value].push_back(
-        {append.key, *outcome.ticket, append.topic, append.partition});
+    open.push_back({append.key, *outcome.ticket, append.topic, append.partition});
   }
 }
 
 base::Result<> Production::append() {
-  const uint32_t shards = shard_.node().tasks.shard_count();
-  std::vector<std::vector<Append>> by_shard(shards);
-  open_.resize(shards);
-  prepare(by_shard);
+  Appends own;
+  ByShard<Appends> far;
+  prepare(own, far);
   // The far shards first, so that they work while this one does. All have written before the next
   // request is looked at: that keeps the order.
-  std::vector<runtime::Future<Outcomes>> futures(shards);
-  const uint32_t own = shard_.id().value;
-  for (uint32_t i = 0; i < shards; ++i) {
-    if (i == own || by_shard[i].empty()) continue;
-    futures[i] = shard_.call<Outcomes>({i}, [appends = by_shard[i]](BrokerShard& there) {
+  ByShard<runtime::Future<Outcomes>> futures;
+  for (const auto& [shard, appends] : far) {
+    futures[shard] = shard_.call<Outcomes>({shard}, [appends = appends](BrokerShard& there) {
       return append_all_here(there, appends);
     });
   }
-  for (const Append& append : by_shard[own]) put(append, append_here(shard_, append));
-  for (uint32_t i = 0; i < shards; ++i) {
-    if (!futures[i].valid()) continue;
-    Outcomes outcomes = TRY(futures[i].wait(runtime::Instant::never()));
-    CHECK(outcomes.size() == by_shard[i].size());
-    for (size_t k = 0; k < outcomes.size(); ++k) put(by_shard[i][k], std::move(outcomes[k]));
+  for (const Append& append : own) put(append, append_here(shard_, append), open_);
+  for (auto& [shard, future] : futures) {
+    Outcomes outcomes = TRY(future.wait(runtime::Instant::never()));
+    const Appends& appends = far.at(shard);
+    CHECK(outcomes.size() == appends.size());
+    Opens open;
+    for (size_t k = 0; k < outcomes.size(); ++k) put(appends[k], std::move(outcomes[k]), open);
+    if (!open.empty()) far_open_[shard] = std::move(open);
   }
   return {};
 }
 
+bool Production::would_wait() const {
+  if (asked_.acks == 0) return false;
+  if (!far_open_.empty()) return true;
+  return std::any_of(open_.begin(), open_.end(), [this](const Open& waiting) {
+    const auto partition = shard_.find(waiting.key);
+    return partition != nullptr && partition->high_watermark() < waiting.ticket.through;
+  });
+}
+
+void Production::put(const Opens& open, const Codes& codes) {
+  CHECK(codes.size() == open.size());
+  for (size_t k = 0; k < codes.size(); ++k) {
+    if (codes[k] == ErrorCode::none) continue;
+    PartitionResponse& answer = at(open[k].topic, open[k].partition);
+    answer.error_code = code(codes[k]);
+    answer.base_offset = -1;
+    answer.log_append_time_ms = -1;
+    answer.log_start_offset = -1;
+  }
+}
+
 base::Result<> Production::wait_committed() {
+  if (open_.empty() && far_open_.empty()) return {};
   const auto passed = shard_.node().clock.now() - request_.arrived;
   const auto limit = runtime::milliseconds(std::max<int64_t>(0, asked_.timeout_ms - passed.ms()));
-  const uint32_t own = shard_.id().value;
-  std::vector<runtime::Future<Codes>> futures(open_.size());
-  for (uint32_t i = 0; i < open_.size(); ++i) {
-    if (i == own || open_[i].empty()) continue;
-    futures[i] = shard_.call<Codes>({i}, [open = open_[i], limit](BrokerShard& there) {
+  ByShard<runtime::Future<Codes>> futures;
+  for (const auto& [shard, open] : far_open_) {
+    futures[shard] = shard_.call<Codes>({shard}, [open = open, limit](BrokerShard& there) {
       return wait_here(there, open, limit);
     });
   }
-  for (uint32_t i = 0; i < open_.size(); ++i) {
-    if (open_[i].empty()) continue;
-    Codes codes;
-    if (i == own) {
-      codes = wait_here(shard_, open_[i], limit);
-    } else {
-      codes = TRY(futures[i].wait(runtime::Instant::never()));
-    }
-    CHECK(codes.size() == open_[i].size());
-    for (size_t k = 0; k < codes.size(); ++k) {
-      if (codes[k] == ErrorCode::none) continue;
-      PartitionResponse& answer = at(open_[i][k].topic, open_[i][k].partition);
-      answer.error_code = code(codes[k]);
-      answer.base_offset = -1;
-      answer.log_append_time_ms = -1;
-      answer.log_start_offset = -1;
-    }
+  if (!open_.empty()) put(open_, wait_here(shard_, open_, limit));
+  for (auto& [shard, future] : futures) {
+    const Codes codes = TRY(future.wait(runtime::Instant::never()));
+    put(far_open_.at(shard), codes);
   }
   return {};
 }
@@ -244,11 +264,11 @@ Answer Production::finish() {
 
 }  // namespace
 
-base::Result<Finish> begin_produce(const Request& request) {
+base::Result<std::unique_ptr<SecondStage>> begin_produce(const Request& request) {
   auto asked = TRY(ProduceRequest::decode(request.frame.body, request.version()));
   auto production = std::make_unique<Production>(request, std::move(asked));
   TRY(production->append());
-  return Finish([p = std::move(production)] { return p->finish(); });
+  return production;
 }
 
 }  // namespace verdict::server
