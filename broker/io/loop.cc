@@ -1,5 +1,7 @@
 #include "broker/io/loop.h"
 
+#include <malloc.h>
+
 #include "broker/base/check.h"
 #include "broker/base/hash.h"
 #include "broker/io/clock.h"
@@ -23,6 +25,17 @@ using runtime::Node;
 // Between two looks at sockets and timers.
 constexpr size_t kFibersPerTurn = 64;
 constexpr std::string_view kNodeName = "node";
+// Buffers up to this size come from the heap, and this much of it is kept when they are free.
+// Otherwise the allocator gives pages back and faults them in again with every large request.
+constexpr int kHeapBufferBytesMax = 4 << 20;
+constexpr int kHeapKeptBytes = 32 << 20;
+
+void keep_freed_memory() {
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+  CHECK(mallopt(M_MMAP_THRESHOLD, kHeapBufferBytesMax) == 1);
+  CHECK(mallopt(M_TRIM_THRESHOLD, kHeapKeptBytes) == 1);
+#endif
+}
 
 Result<> check_options(const Options& options) {
   if (options.data_directory.empty()) return base::fail(Errc::invalid, "no data directory given");
@@ -87,6 +100,7 @@ class Loop::Impl {
 
 Result<> Loop::Impl::open() {
   ignore_sigpipe();
+  keep_freed_memory();
   poller_ = TRY(Poller::create());
   // Before any thread is started, so that none of them takes a signal.
   stop_request_ =
