@@ -5,7 +5,10 @@
 
 #include "broker/base/crc32c.h"
 #include "cli/broker_command.h"
+#include "cli/consume_command.h"
+#include "cli/produce_command.h"
 #include "cli/run_command.h"
+#include "cli/topic_command.h"
 
 namespace {
 
@@ -25,6 +28,9 @@ int main(int argc, char** argv) {
   app.add_subcommand("version", "What this binary is")->callback(print_version);
   int exit_status = 0;
   verdict::cli::add_broker_command(app, exit_status);
+  verdict::cli::add_topic_command(app, exit_status);
+  verdict::cli::add_produce_command(app, exit_status);
+  verdict::cli::add_consume_command(app, exit_status);
   verdict::cli::add_run_command(app, &exit_status);
   verdict::cli::add_replay_command(app, &exit_status);
   verdict::cli::add_list_command(app, &exit_status);

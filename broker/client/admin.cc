@@ -167,6 +167,11 @@ Result<std::vector<ListedOffset>> Admin::list_offsets(const std::vector<OffsetQu
   return cluster_.list_offsets(queries, 0, deadline);
 }
 
+Result<std::vector<ListedOffset>> Admin::list_offsets_once(const std::vector<OffsetQuery>& queries,
+                                                           Instant deadline) {
+  return cluster_.list_offsets_once(queries, 0, deadline);
+}
+
 Result<std::vector<BrokerInfo>> Admin::brokers(Instant deadline) {
   TRY(cluster_.refresh({}, deadline));
   return cluster_.brokers();

@@ -90,6 +90,10 @@ class Admin {
                                                               runtime::Instant deadline);
   base::Result<std::vector<ListedOffset>> list_offsets(const std::vector<OffsetQuery>& queries,
                                                        runtime::Instant deadline);
+  // The same with one attempt at the leaders that describe_topics() told of: what has no answer has
+  // leader_not_available.
+  base::Result<std::vector<ListedOffset>> list_offsets_once(const std::vector<OffsetQuery>& queries,
+                                                            runtime::Instant deadline);
   base::Result<std::vector<BrokerInfo>> brokers(runtime::Instant deadline);
 
   // Closes the connections; before destruction.

@@ -306,6 +306,10 @@ TEST(Admin, topics_are_made_described_listed_and_deleted) {
     EXPECT_EQ((*listed)[0].offset, 0);
     EXPECT_EQ((*listed)[1].offset, 3);
     EXPECT_EQ((*listed)[2].offset, 0);
+    const auto once = admin.list_offsets_once({{{"t", 0}, -1}, {{"absent", 0}, -1}}, soon());
+    ASSERT_TRUE(once.has_value());
+    EXPECT_EQ((*once)[0].offset, 3);
+    EXPECT_EQ((*once)[1].error_code, 5);
     EXPECT_EQ((*admin.delete_topics({"n"}, soon()))[0].error_code, 0);
     EXPECT_EQ((*admin.delete_topics({"n"}, soon()))[0].error_code, 3);
     EXPECT_EQ(admin.brokers(soon())->size(), 1U);
