@@ -265,7 +265,7 @@ refusals() {
 
 interrupt_consume() {
   local pid status=0
-  "$VERDICT" consume ten >"$work/live" &
+  timeout 20 "$VERDICT" consume ten >"$work/live" &
   pid=$!
   wait_for "$work/live"
   kill -INT "$pid"
@@ -278,7 +278,7 @@ live_produce() {
   local pid status=0
   v topic create live -p 1
   mkfifo "$work/fifo"
-  "$VERDICT" produce live "$work/fifo" 2>"$work/err" &
+  timeout 20 "$VERDICT" produce live "$work/fifo" 2>"$work/err" &
   pid=$!
   exec 7>"$work/fifo"
   echo first >&7
@@ -295,12 +295,12 @@ dead_broker() {
   local produce consume status=0
   v topic create doomed -p 1
   mkfifo "$work/doomed"
-  "$VERDICT" produce doomed --timeout 2 "$work/doomed" 2>"$work/produce.err" &
+  timeout 20 "$VERDICT" produce doomed --timeout 2 "$work/doomed" 2>"$work/produce.err" &
   produce=$!
   exec 8>"$work/doomed"
   echo first >&8
   [ "$(v consume doomed -n 1)" = first ]
-  "$VERDICT" consume doomed --timeout 2 >"$work/doomed.out" 2>"$work/consume.err" &
+  timeout 20 "$VERDICT" consume doomed --timeout 2 >"$work/doomed.out" 2>"$work/consume.err" &
   consume=$!
   wait_for "$work/doomed.out"
   kill -KILL "$BROKER_PID"
