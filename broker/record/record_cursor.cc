@@ -9,10 +9,29 @@ namespace verdict::record {
 
 namespace {
 
-// Most varints of a record have one byte, and a record has six of them or more.
-inline bool read_int(const std::byte*& at, const std::byte* end, int32_t& out) {
-  if (at != end && static_cast<uint8_t>(*at) < 0x80) [[likely]] {
-    out = base::unzigzag32(static_cast<uint8_t>(*at++));
+// Most varints of a record have one byte or two, and a record has six of them or more. Reads one of
+// those into `out`, or returns false and reads nothing.
+[[gnu::always_inline]] inline bool read_short(const std::byte*& at, const std::byte* end,
+                                              uint32_t& out) {
+  if (at == end) return false;
+  const auto low = static_cast<uint8_t>(at[0]);
+  if (low < 0x80) {
+    out = low;
+    ++at;
+    return true;
+  }
+  if (end - at < 2) return false;
+  const auto high = static_cast<uint8_t>(at[1]);
+  if (high >= 0x80) return false;
+  out = (low & 0x7fU) | static_cast<uint32_t>(high) << 7;
+  at += 2;
+  return true;
+}
+
+[[gnu::always_inline]] inline bool read_int(const std::byte*& at, const std::byte* end,
+                                            int32_t& out) {
+  if (uint32_t raw = 0; read_short(at, end, raw)) [[likely]] {
+    out = base::unzigzag32(raw);
     return true;
   }
   auto v = base::read_varint(at, end);
@@ -21,9 +40,10 @@ inline bool read_int(const std::byte*& at, const std::byte* end, int32_t& out) {
   return true;
 }
 
-inline bool read_long(const std::byte*& at, const std::byte* end, int64_t& out) {
-  if (at != end && static_cast<uint8_t>(*at) < 0x80) [[likely]] {
-    out = base::unzigzag64(static_cast<uint8_t>(*at++));
+[[gnu::always_inline]] inline bool read_long(const std::byte*& at, const std::byte* end,
+                                             int64_t& out) {
+  if (uint32_t raw = 0; read_short(at, end, raw)) [[likely]] {
+    out = base::unzigzag64(raw);
     return true;
   }
   auto v = base::read_varlong(at, end);
@@ -33,8 +53,8 @@ inline bool read_long(const std::byte*& at, const std::byte* end, int64_t& out) 
 }
 
 // A length (-1: absent) and as many bytes.
-inline bool read_field(const std::byte*& at, const std::byte* end,
-                       std::optional<std::span<const std::byte>>& out) {
+[[gnu::always_inline]] inline bool read_field(const std::byte*& at, const std::byte* end,
+                                              std::optional<std::span<const std::byte>>& out) {
   int32_t length = 0;
   if (!read_int(at, end, length)) return false;
   if (length < 0) {
@@ -103,8 +123,8 @@ bool RecordCursor::next(std::span<const std::byte>& record) {
   int32_t length = 0;
   if (!read_int(at, end_, length) || length > end_ - at) return next_straddling(record);
   if (length < 0) return false;
-  last_ = record = {at, static_cast<size_t>(length)};
-  last_index_ = index_;
+  record = {at, static_cast<size_t>(length)};
+  last_size_ = static_cast<size_t>(length);
   straddles_ = false;
   left_ -= static_cast<size_t>(at + length - at_);
   at_ = at + length;
@@ -138,15 +158,17 @@ bool RecordCursor::next_straddling(std::span<const std::byte>& record) {
     left_ -= part;
     done += part;
   }
-  last_ = record = gathered_;
+  record = gathered_;
   straddles_ = true;
   return true;
 }
 
 base::Slice RecordCursor::slice() const {
-  if (straddles_) return base::Slice::copy_of(last_);
-  const base::Slice& whole = slices_[last_index_];
-  return whole.cut(static_cast<size_t>(last_.data() - whole.data()), last_.size());
+  if (straddles_) return base::Slice::copy_of(gathered_);
+  const base::Slice& whole = slices_[index_];  // next() enters another one only when it is called
+  const auto end = static_cast<size_t>(at_ - whole.data());
+  CHECK(last_size_ <= end);
+  return whole.cut(end - last_size_, last_size_);
 }
 
 }  // namespace verdict::record

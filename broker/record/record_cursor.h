@@ -61,10 +61,9 @@ class RecordCursor {
   std::span<const base::Slice> slices_;
   size_t index_ = 0;  // of the slice that at_ is in
   const std::byte* at_ = nullptr;
-  const std::byte* end_ = nullptr;   // of that slice
-  size_t left_ = 0;                  // bytes from at_ to the end of the section
-  std::span<const std::byte> last_;  // what next() gave
-  size_t last_index_ = 0;            // the slice it lies in, unless straddling
+  const std::byte* end_ = nullptr;  // of that slice
+  size_t left_ = 0;                 // bytes from at_ to the end of the section
+  size_t last_size_ = 0;            // of what next() gave, which ends at at_ unless it straddles
   bool straddles_ = false;
   std::vector<std::byte> gathered_;  // a straddling record
 };
