@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -106,7 +107,12 @@ Result<Descriptor> DiskDirectory::open_root(const std::string& path) {
     at = std::move(next);
   }
   if (error_number != 0) return std::unexpected(file_error(error_number, "open directory", path));
-  return at;
+  // Two processes that write the same files would ruin them. The lock goes with the descriptor.
+  if (flock(at.get(), LOCK_EX | LOCK_NB) == 0) return at;
+  if (errno != EWOULDBLOCK) return std::unexpected(file_error(errno, "lock directory", path));
+  return base::fail(
+      Errc::wrong_state,
+      path + " is in use by another process; stop that one or name another directory");
 }
 
 DiskDirectory::DiskDirectory(runtime::Tasks& tasks, OffloadPool& pool, Descriptor fd,

@@ -13,7 +13,9 @@ namespace verdict::io {
 
 class DiskDirectory final : public runtime::Directory, public runtime::ShardBound {
  public:
-  // The directory at `path`, made durably with its parents where absent. On the calling thread.
+  // The directory at `path`, made durably with its parents where absent. It is this descriptor's
+  // alone: wrong_state while another one of here or of another process is open. On the calling
+  // thread.
   static base::Result<Descriptor> open_root(const std::string& path);
 
   DiskDirectory(runtime::Tasks& tasks, OffloadPool& pool, Descriptor fd, std::string name);

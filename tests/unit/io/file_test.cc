@@ -238,5 +238,15 @@ TEST_F(FileTest, the_data_directory_is_made_with_its_parents_or_the_reason_told)
   EXPECT_TRUE(fails(Loop::create(below_file), Errc::invalid));
 }
 
+TEST_F(FileTest, the_data_directory_is_of_one_loop_at_a_time) {
+  Options plain = options();
+  loop(plain);
+  EXPECT_TRUE(fails(Loop::create(plain), Errc::wrong_state));
+  // Its folders are files of it; only the root is locked.
+  plain.data_directory = directory() + "/other";
+  EXPECT_TRUE(Loop::create(plain));
+  EXPECT_TRUE(Loop::create(plain));  // the one before is gone
+}
+
 }  // namespace
 }  // namespace verdict::io
