@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Bad input against the real binary on loopback: frames that are mutated, truncated, oversized or of
-another protocol, clients without manners, broken scenarios and settings, damaged directories. One
-line per check; ends with "N passed, N failed".
+"""Bad input against the real binary on loopback: frames that are mutated, truncated, oversized or
+of another protocol, clients without manners, broken scenarios and settings, damaged directories.
+One line per check; ends with "N passed, N failed".
 
 usage: bad_input.py [--quick] [--seed N] [--frames N] VERDICT_BINARY [NAME]
        NAME: a regular expression that picks checks, as in frames, files, mutated
@@ -20,16 +20,19 @@ from bad_files import Files      # noqa: E402
 from bad_frames import Frames    # noqa: E402
 from broker_process import Broker   # noqa: E402
 from checks import Suite         # noqa: E402
+from damaged_logs import Damage  # noqa: E402
 
 FRAMES = ("recorded mutated truncated other_versions wrong_lengths noise unknown_keys api_versions "
           "oversize memory_of_many deaf_clients bad_batches bombs huge_topics foreign "
           "slow_loris").split()
 CLIENTS = "idle request_size connections descriptors halves".split()
-FILES = ("scenarios settings unknown_setting identity meta_properties places damage_in_the_middle "
-         "lost_records torn_tail at_rest derived_files checkpoints metadata_log topic_id").split()
-QUICK = set("recorded mutated truncated other_versions wrong_lengths noise unknown_keys api_versions "
-            "oversize bad_batches huge_topics foreign slow_loris idle request_size scenarios settings "
-            "unknown_setting identity meta_properties places torn_tail metadata_log".split())
+FILES = ("scenarios settings unknown_setting identity meta_properties places").split()
+DAMAGE = ("damage_in_the_middle lost_records torn_tail at_rest derived_files checkpoints "
+          "metadata_log topic_id").split()
+QUICK = set("recorded mutated truncated other_versions wrong_lengths noise unknown_keys "
+            "api_versions oversize bad_batches huge_topics foreign slow_loris idle request_size "
+            "scenarios settings unknown_setting identity meta_properties places torn_tail "
+            "metadata_log".split())
 MUTATIONS, QUICK_MUTATIONS = 4000, 300   # of each of five kinds
 
 
@@ -50,7 +53,9 @@ def main():
             frames = Frames(broker, many, given.seed)
             clients = Limits(given.binary, folder)
             files = Files(given.binary, folder, given.seed)
-            for owner, names in ((frames, FRAMES), (clients, CLIENTS), (files, FILES)):
+            damage = Damage(given.binary, folder, given.seed)
+            for owner, names in ((frames, FRAMES), (clients, CLIENTS), (files, FILES),
+                                 (damage, DAMAGE)):
                 for name in names:
                     suite.check(getattr(owner, name))
             return suite.run(given.quick, given.name)

@@ -75,8 +75,8 @@ class Limits:
         return "20 served, the 21st when one had gone"
 
     def descriptors(self):
-        """No descriptor is left for one more client: the others are served, and so is everybody once
-        some are free."""
+        """No descriptor is left for one more client: the others are served, and so is everybody
+        once some are free."""
         with self.new(descriptors_max=64) as broker:
             pid = broker.process.pid
             first = broker.connect()

@@ -1,19 +1,13 @@
-"""Broken files: scenarios, settings, log directories. Each is refused with its place and a remedy, or
-taken offline by name; nothing on disk is repaired in silence."""
+"""Broken scenarios and settings, and log directories that a broker must not take: each is refused
+with its place and what to do."""
 
 import hashlib
 import os
 import pathlib
 import random
 import re
-import shutil
-import struct
 import subprocess
 import tempfile
-import time
-
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from broker_process import Broker
 from checks import equal, require
@@ -68,8 +62,6 @@ SETTINGS = [
     ("broker.rack=\\u12", 13, "four hexadecimal digits"),
     ("=value", 1, "write name=value"),
 ]
-RECORDS = 400
-WAIT_S = 30
 
 
 def run(binary, *arguments):
@@ -79,45 +71,37 @@ def run(binary, *arguments):
     return done.returncode, done.stdout + done.stderr
 
 
-def state_of(folder):
-    """Name, size and hash of every file in a folder."""
-    return {path.name: (path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
-            for path in sorted(pathlib.Path(folder).iterdir())}
+def state_of_tree(folder):
+    """The hash of every file below a folder, by name."""
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(pathlib.Path(folder).rglob("*")) if path.is_file()}
 
 
-def flip(path, at):
-    """Changes one bit of a byte, in place."""
-    with open(path, "r+b") as file:
-        file.seek(at)
-        byte = file.read(1)[0]
-        file.seek(at)
-        file.write(bytes([byte ^ 0x10]))
-
-
-def first_log(folder):
-    return sorted(pathlib.Path(folder).glob("*.log"))[0]
-
-
-def batches_of(path):
-    """Where the batches of a .log begin, and its end."""
-    data, at, starts = path.read_bytes(), 0, []
-    while at + 12 <= len(data):
-        starts.append(at)
-        at += 12 + struct.unpack_from(">i", data, at + 8)[0]
-    return starts + [len(data)]
-
-
-class Files:
-    """The checks; each makes what it needs in a folder of its own."""
+class Starts:
+    """Brokers in folders of their own, and what it means that a start is refused."""
 
     def __init__(self, binary, folder, seed):
         self.binary = os.path.abspath(binary)
         self.folder = pathlib.Path(folder)
         self.dice = random.Random(seed)
-        self.template = None
 
     def new(self, **settings):
         return Broker(self.binary, tempfile.mkdtemp(dir=self.folder), settings)
+
+    def refused(self, broker, *words):
+        """The start must fail, say all words, and change no file."""
+        before = state_of_tree(broker.data)
+        code, said = broker.end_of_start()
+        require(code not in (0, None) and code > 0, "exit code", code)
+        for word in words:
+            require(word in said, f"no '{word}' in", said[-400:])
+        after = state_of_tree(broker.data)
+        names = sorted(before.keys() | after.keys())
+        equal([n for n in names if before.get(n) != after.get(n)], [], "changed files:")
+
+
+class Files(Starts):
+    """The checks; each makes what it needs in a folder of its own."""
 
     # --- scenarios and settings -------------------------------------------------------------------
 
@@ -147,7 +131,7 @@ class Files:
         return f"{len(SCENARIOS) + 22} refused with exit code 2, place and remedy"
 
     def settings(self):
-        """Every broken server.properties: exit code 2 and file:line:column: what, with the remedy."""
+        """Every broken server.properties: exit code 2, file:line:column and the remedy."""
         file = self.folder / "broken.properties"
         data = self.folder / "never"
         for text, column, remedy in SETTINGS:
@@ -178,17 +162,6 @@ class Files:
         return "warned with its place and num.partitions named"
 
     # --- log directories --------------------------------------------------------------------------
-
-    def refused(self, broker, *words):
-        """The start must fail, say all words, and change no file."""
-        before = state_of_tree(broker.data)
-        code, said = broker.end_of_start()
-        require(code not in (0, None) and code > 0, "exit code", code)
-        for word in words:
-            require(word in said, f"no '{word}' in", said[-400:])
-        after = state_of_tree(broker.data)
-        names = sorted(before.keys() | after.keys())
-        equal([n for n in names if before.get(n) != after.get(n)], [], "changed files:")
 
     def identity(self):
         """A directory of another node or cluster is refused, and both ids are named."""
@@ -235,282 +208,3 @@ class Files:
             require(code > 0 and str(fourth.data) in said, "file:", code, said[-300:])
             require(broker.process.poll() is None, "the first broker is gone")
         return "directory in use, port in use, a file instead of a directory"
-
-    # --- damage -----------------------------------------------------------------------------------
-
-    def filled(self):
-        """A broker with three topics, not started, whose last life ended by a kill: the recovery point
-        lies in the middle of each log. Each is a copy of the first."""
-        if self.template is None:
-            self.template = self.fill().data
-        broker = self.new()
-        shutil.copytree(self.template, broker.data)
-        return broker
-
-    def fill(self):
-        """Records, a stop in good order, as many records again, a kill."""
-        broker = self.new()
-        broker.start()
-        admin = AdminClient({"bootstrap.servers": broker.address})
-        for future in admin.create_topics([NewTopic(t, 1, 1) for t in "abc"]).values():
-            future.result(WAIT_S)
-        for topic in "abc":
-            send(broker, topic, 0, RECORDS)
-        broker.stop()
-        broker.start()
-        for topic in "abc":
-            send(broker, topic, RECORDS, RECORDS)
-        broker.kill()
-        return broker
-
-    def offline(self, broker, topic, *words):
-        """The partition is offline by name, the others serve, its files are as they were; twice."""
-        folder = broker.data / f"{topic}-0"
-        before = state_of(folder)
-        for _ in range(2):
-            broker.start()
-            require(broker.will_say("listening"), "it does not listen")
-            log = broker.log()
-            named = [line for line in log.splitlines() if f"{topic}-0" in line and "offline" in line]
-            require(named, f"{topic}-0 is not named as offline:", log[-500:])
-            for word in words:
-                require(word in named[0], f"no '{word}' in", named[0])
-            for other in set("abc") - {topic}:
-                equal(read(broker, other), expected(2 * RECORDS), f"{other}:")
-            equal(produce_error(broker, topic), KafkaError.KAFKA_STORAGE_ERROR, "produce:")
-            equal(read_error(broker, topic), KafkaError.KAFKA_STORAGE_ERROR, "list offsets:")
-            broker.kill()
-            equal(state_of(folder), before, "files:")
-        return named[0]
-
-    def damage_in_the_middle(self):
-        """One bit in each part of a batch below the recovery point."""
-        told = ""
-        for part, at in (("base offset", 3), ("length", 10), ("magic", 16), ("crc", 18),
-                         ("body", 70)):
-            broker = self.filled()
-            path = first_log(broker.data / "b-0")
-            starts = batches_of(path)
-            require(len(starts) > 4, "only", len(starts) - 1, "batches")
-            flip(path, starts[1] + at)
-            told = self.offline(broker, "b", path.name, "at byte")
-            require(part, told)
-        return "a bit in base offset, length, magic, crc, body: " + told[told.index("why="):]
-
-    def lost_records(self):
-        """A log that ends before its recovery point, and one whose folder is empty or gone."""
-        broker = self.filled()
-        path = first_log(broker.data / "b-0")
-        os.truncate(path, batches_of(path)[1])
-        self.offline(broker, "b", "before its recovery point")
-        broker = self.filled()
-        for path in (broker.data / "b-0").glob("0*"):
-            path.unlink()
-        self.offline(broker, "b", "before its recovery point")
-        return "cut below the recovery point, segments gone"
-
-    def torn_tail(self):
-        """Half a batch above the recovery point is cut, and the log says what and where."""
-        broker = self.filled()
-        path = first_log(broker.data / "b-0")
-        starts = batches_of(path)
-        os.truncate(path, starts[-2] + (starts[-1] - starts[-2]) // 2)
-        broker.start()
-        line = cut_line(broker, "b-0")
-        require(path.name in line and f"at byte {starts[-2]}" in line, "no place in", line)
-        left = read(broker, "b")
-        equal(left, expected(len(left)), "what is left:")
-        require(RECORDS <= len(left) < 2 * RECORDS, len(left), "records are left")
-        send(broker, "b", 0, 1)
-        equal(len(read(broker, "b")), len(left) + 1, "goes on:")
-        broker.kill()
-        broker = self.filled()
-        path = first_log(broker.data / "c-0")
-        with open(path, "ab") as file:
-            file.write(self.dice.randbytes(5000))
-        broker.start()
-        cut_line(broker, "c-0")
-        equal(read(broker, "c"), expected(2 * RECORDS), "behind garbage:")
-        broker.kill()
-        return line[line.index("what="):]
-
-    def at_rest(self):
-        """A bit of a record that changes after a clean stop: nothing rewrites it, and a consumer that
-        checks sums is not given it."""
-        broker = self.filled()
-        broker.start()
-        broker.stop()
-        path = first_log(broker.data / "b-0")
-        starts = batches_of(path)
-        flip(path, starts[2] + 75)
-        before = state_of(broker.data / "b-0")[path.name]
-        broker.start()
-        error = read_error(broker, "b", **{"check.crcs": True})
-        require(error in (KafkaError._BAD_MSG, KafkaError.KAFKA_STORAGE_ERROR,
-                          KafkaError.INVALID_MSG), "error", error)
-        equal(read(broker, "a"), expected(2 * RECORDS), "another:")
-        broker.stop()
-        equal(state_of(broker.data / "b-0")[path.name], before, "the .log:")
-        flip(path, starts[2] + 75)
-        flip(path, starts[2] + 16)   # the magic: the broker itself cannot follow it
-        broker.start()
-        error = read_error(broker, "b")
-        equal(error, KafkaError.KAFKA_STORAGE_ERROR, "magic:")
-        require(broker.will_say("offline"), "not named:", broker.log()[-500:])
-        require(re.search(r"offline.*b-0.*at byte \d+", broker.log()), broker.log()[-500:])
-        equal(read(broker, "a"), expected(2 * RECORDS), "another:")
-        broker.kill()
-        return f"checksum seen by the consumer ({KafkaError(error).name()} for the header)"
-
-    def derived_files(self):
-        """Indexes, snapshots and the epoch checkpoint are made again from the batches; all records
-        are there."""
-        count = 0
-        for pattern in ("*.index", "*.timeindex", "*.snapshot", "leader-epoch-checkpoint"):
-            for how in ("garbage", "gone"):
-                broker = self.filled()
-                broker.start()
-                broker.stop()
-                for path in (broker.data / "b-0").glob(pattern):
-                    count += 1
-                    if how == "gone":
-                        path.unlink()
-                    else:
-                        path.write_bytes(self.dice.randbytes(path.stat().st_size + 3))
-                broker.start()
-                equal(read(broker, "b"), expected(2 * RECORDS), f"{pattern} {how}:")
-                broker.kill()
-        require(count >= 6, "only", count, "files")
-        return f"{count} files"
-
-    def checkpoints(self):
-        """A broken checkpoint of the directory: the start is refused and names it. Without it, the
-        records are judged anew and are there."""
-        names = [f"{name}-checkpoint" for name in ("recovery-point-offset", "replication-offset",
-                                                   "log-start-offset")]
-        for name in names:
-            broker = self.filled()
-            broker.start()
-            broker.stop()
-            path = broker.data / name
-            path.write_bytes(b"\x00garbage\n\xff")
-            self.refused(broker, name)
-            path.unlink()
-            broker.start()
-            equal(read(broker, "b"), expected(2 * RECORDS), f"{name}:")
-            broker.stop()
-            (broker.data / ".kafka_cleanshutdown").write_bytes(b"\x00garbage\n\xff")
-            broker.start()
-            equal(read(broker, "b"), expected(2 * RECORDS), f"{name}:")
-            broker.kill()
-        return ", ".join(names)
-
-    def metadata_log(self):
-        """Damage in the metadata log: the broker does not start, and says where; a torn tail is cut
-        and told."""
-        broker = self.filled()
-        path = first_log(broker.data / "__cluster_metadata-0")
-        starts = batches_of(path)
-        whole = path.read_bytes()
-        flip(path, starts[1] + 70)
-        self.refused(broker, "__cluster_metadata-0", path.name, f"at byte {starts[1]}")
-        path.write_bytes(whole + self.dice.randbytes(300))
-        broker.start()
-        cut_line(broker, "metadata")
-        for topic in "abc":
-            equal(read(broker, topic), expected(2 * RECORDS), f"{topic}:")
-        broker.kill()
-        return "a bit in the middle refused, garbage behind the end cut"
-
-    def topic_id(self):
-        """The folder of another incarnation of a topic stays offline."""
-        broker = self.filled()
-        path = broker.data / "b-0" / "partition.metadata"
-        text = path.read_text()
-        other = (broker.data / "c-0" / "partition.metadata").read_text()
-        require(text != other, "two topics with one id")
-        path.write_text(other)
-        self.offline(broker, "b", "partition.metadata", "topic id")
-        path.write_bytes(b"\xff\xff")
-        self.offline(broker, "b", "partition.metadata")
-        return "another id, garbage"
-
-
-def state_of_tree(folder):
-    """As state_of, of all files below a folder."""
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(pathlib.Path(folder).rglob("*")) if path.is_file()}
-
-
-def cut_line(broker, name):
-    """The line that tells of a cut."""
-    end = time.monotonic() + WAIT_S
-    while time.monotonic() < end:
-        for line in broker.log().splitlines():
-            if name in line and "cut" in line:
-                return line
-        time.sleep(0.05)
-    raise AssertionError(f"no line tells of a cut of {name}: {broker.log()[-500:]}")
-
-
-def expected(count):
-    return [b"%d" % i for i in range(count)]
-
-
-def send(broker, topic, first, count):
-    """Numbered records, about twenty batches of them."""
-    producer = Producer({"bootstrap.servers": broker.address, "linger.ms": 5})
-    failures = []
-    for i in range(first, first + count):
-        producer.produce(topic, b"%d" % i, partition=0,
-                         on_delivery=lambda error, _: error and failures.append(error))
-        if i % 20 == 19:
-            equal(producer.flush(WAIT_S), 0)
-    equal((producer.flush(WAIT_S), failures), (0, []), f"sent to {topic}:")
-
-
-def consumer_of(broker, topic, **config):
-    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "none",
-                         "enable.auto.commit": False, "auto.offset.reset": "error",
-                         "enable.partition.eof": True, **config})
-    consumer.assign([TopicPartition(topic, 0, 0)])
-    return consumer
-
-
-def read(broker, topic, **config):
-    """All values up to the end of the log; an error is raised."""
-    consumer, values = consumer_of(broker, topic, **config), []
-    end = time.monotonic() + WAIT_S
-    while time.monotonic() < end:
-        message = consumer.poll(0.5)
-        if message is None:
-            continue
-        if message.error() and message.error().code() == KafkaError._PARTITION_EOF:
-            consumer.close()
-            return values
-        if message.error():
-            raise KafkaException(message.error())
-        values.append(message.value())
-    raise AssertionError(f"{topic}: no end of the log after {len(values)} records")
-
-
-def read_error(broker, topic, **config):
-    """The code with which reading ends."""
-    try:
-        if not config:
-            consumer = consumer_of(broker, topic)
-            consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=5)
-        return f"none, {len(read(broker, topic, **config))} records"
-    except KafkaException as error:
-        return error.args[0].code()
-
-
-def produce_error(broker, topic):
-    """The code with which a Produce ends."""
-    codes = []
-    producer = Producer({"bootstrap.servers": broker.address, "retries": 0,
-                         "message.timeout.ms": 3000})
-    producer.produce(topic, b"never", partition=0,
-                     on_delivery=lambda error, _: codes.append(error and error.code()))
-    producer.flush(WAIT_S)
-    return codes[0] if codes else "no outcome"

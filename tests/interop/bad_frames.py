@@ -18,7 +18,7 @@ CLOSE_WAIT_S = 5
 # What the broker may hold of requests (256 MiB), and room for its own work.
 IN_FLIGHT_KIB = 256 << 10
 ROOM_KIB = 96 << 10
-# CORRUPT_MESSAGE, INVALID_REQUEST, UNSUPPORTED_COMPRESSION_TYPE, INVALID_RECORD, or a closed connection.
+# CORRUPT_MESSAGE, INVALID_REQUEST, UNSUPPORTED_COMPRESSION_TYPE, INVALID_RECORD, or the end.
 REFUSALS = (2, 42, 76, 87, None)
 DEAF_ROUNDS = 1000   # of a thousand requests each; the connection is full long before
 
@@ -134,7 +134,7 @@ class Frames:
         return self.storm("mutated", make)
 
     def truncated(self):
-        """A frame that ends early: its length says more, or the length is right and the body cut."""
+        """A frame that ends early: its length says more, or it is right and the body is cut."""
         def make(dice, payload):
             cut = payload[:dice.randrange(len(payload))]
             if dice.randrange(2):
@@ -160,8 +160,8 @@ class Frames:
         return self.storm("noise", make)
 
     def unknown_keys(self):
-        """Unknown keys, and known ones that are not served, end the connection, without an answer; what
-        was asked before them is answered first."""
+        """Unknown keys, and known ones that are not served, end the connection, without an answer;
+        what was asked before them is answered first."""
         refused = 0
         keys = [-1, -32768, 32767, 1000, *range(93, 130), 4, 5, 6, 7, 8, 11, 14, 26, 52, 60, 68, 75]
         for key in keys:
@@ -174,7 +174,7 @@ class Frames:
         return f"{refused} keys closed the connection behind the answer before"
 
     def api_versions(self):
-        """A version that is not known is answered as version 0 with error 35 and the range to use."""
+        """An unknown version is answered as version 0 with error 35 and the range to use."""
         for version in (-1, 5, 6, 99, 32767):
             payload = wire.request(wire.API_VERSIONS, version, b"\x00\x00", correlation=35)
             (answer,) = answers(exchange(self.broker, wire.framed(payload)))
@@ -258,7 +258,8 @@ class Frames:
         peak = self.peak()
         for stream in held:
             stream.close()
-        return f"{asked} requests went in of {20000 * DEAF_ROUNDS}; {peak}; others answered in {latency:.0f} ms"
+        return f"{asked} requests went in of {20000 * DEAF_ROUNDS}; {peak}; " \
+               f"others answered in {latency:.0f} ms"
 
     def create(self, name, partitions=1, configs=()):
         """The error code of a CreateTopics, or None when the connection was closed."""
@@ -375,7 +376,7 @@ class Frames:
         return f"{len(foreign)} protocols closed ({', '.join(foreign)}), TLS and HTTP named"
 
     def slow_loris(self):
-        """Two hundred clients that send a byte at a time and never end a request; a real one beside."""
+        """Two hundred clients send a byte at a time and never end a request; a real one beside."""
         self.broker.forget_peak()
         payload = wire.framed(wire.metadata_request())
         held = [self.broker.connect() for _ in range(200)]

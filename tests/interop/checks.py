@@ -1,4 +1,4 @@
-"""Checks of a suite: each is a function that returns its figure or raises; one line each is printed.
+"""Checks of a suite: each is a function that returns its figure or raises, and prints one line.
 
     ok       confluent idempotent_order  3000 records at offsets 0..2999
     FAILED   confluent headers           AssertionError: ...

@@ -19,8 +19,8 @@ WAIT_S = 60
 
 
 def values(codec):
-    """Texts of random digits that are there twice, the same in every run: every codec packs even one
-    alone, for clients send unpacked what would not shrink."""
+    """Texts of random digits that are there twice, the same in every run: every codec packs even
+    one alone, for clients send unpacked what would not shrink."""
     dice, size = random.Random(codec), 0
     while size < BYTES_WANTED:
         digits = dice.randrange(100, 1000)
