@@ -26,9 +26,12 @@ using base::Slices;
 
 namespace {
 
-constexpr int kGzipWindow = 15 + 16;  // zlib's notation: the largest window, gzip's header
-constexpr int kGzipMemory = 8;        // zlib's default
-constexpr int kLz4UsualLevel = 9;     // Kafka's default, and there it means the fast compressor
+constexpr int kGzipHeader = 16;  // zlib's notation: added to the bits of the window
+constexpr int kGzipWindowMin = 9;
+constexpr int kGzipWindowMax = 15;
+constexpr int kGzipMemoryMax = 8;       // zlib's default, for the largest window
+constexpr size_t kGzipLookAhead = 262;  // bytes of a window that matches do not reach
+constexpr int kLz4UsualLevel = 9;       // Kafka's default, and there it means the fast compressor
 constexpr int kLz4HighMin = 3;
 constexpr int kLz4HighMax = 12;
 
@@ -126,7 +129,7 @@ Result<Slice> pump(Codec codec, const Slices& packed, size_t bytes_max, StepFn s
 
 Result<Slice> gzip_decompress(const Slices& packed, size_t bytes_max) {
   z_stream z{};
-  CHECK(inflateInit2(&z, kGzipWindow) == Z_OK);
+  CHECK(inflateInit2(&z, kGzipWindowMax + kGzipHeader) == Z_OK);
   std::unique_ptr<z_stream, int (*)(z_stream*)> guard(&z, &inflateEnd);
   bool ended = false;
   return pump(Codec::gzip, packed, bytes_max,
@@ -147,8 +150,13 @@ Result<Slice> gzip_decompress(const Slices& packed, size_t bytes_max) {
 Slice gzip_compress(int level, const Slice& plain) {
   z_stream z{};
   int zlib_level = level == 0 ? Z_DEFAULT_COMPRESSION : std::clamp(level, 1, 9);
-  CHECK(deflateInit2(&z, zlib_level, Z_DEFLATED, kGzipWindow, kGzipMemory, Z_DEFAULT_STRATEGY) ==
-        Z_OK);
+  // A window that holds all of a small batch packs as well as the largest one, which costs a
+  // quarter of a megabyte that has to be cleared. Any reader takes any window.
+  int window = std::clamp(static_cast<int>(std::bit_width(plain.size() + kGzipLookAhead)),
+                          kGzipWindowMin, kGzipWindowMax);
+  int memory = kGzipMemoryMax - (kGzipWindowMax - window);
+  CHECK(deflateInit2(&z, zlib_level, Z_DEFLATED, window + kGzipHeader, memory,
+                     Z_DEFAULT_STRATEGY) == Z_OK);
   std::unique_ptr<z_stream, int (*)(z_stream*)> guard(&z, &deflateEnd);
   MutableBuffer out(deflateBound(&z, plain.size()));
   z.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(plain.data()));
@@ -206,9 +214,12 @@ Result<Slice> snappy_decompress(const Slices& packed, size_t bytes_max) {
 }
 
 Slice snappy_compress(const Slice& plain) {
-  size_t blocks = (plain.size() + kXerialBlockBytes - 1) / kXerialBlockBytes;
-  size_t block_max = sizeof(int32_t) + snappy::MaxCompressedLength(kXerialBlockBytes);
-  MutableBuffer out(kXerialHeaderBytes + blocks * block_max);
+  auto block_max = [](size_t bytes) {
+    return sizeof(int32_t) + snappy::MaxCompressedLength(bytes);
+  };
+  MutableBuffer out(kXerialHeaderBytes +
+                    plain.size() / kXerialBlockBytes * block_max(kXerialBlockBytes) +
+                    block_max(plain.size() % kXerialBlockBytes));
   std::memcpy(out.data(), kXerialHeader.data(), kXerialHeaderBytes);
   size_t size = kXerialHeaderBytes;
   for (size_t from = 0; from < plain.size(); from += kXerialBlockBytes) {
