@@ -72,6 +72,7 @@ class Recovery {
   Result<std::optional<std::string>> whats_wrong(BatchWalker& walker, const Segment& segment,
                                                  std::optional<BatchWalker::Step>& step);
   void drop_from(size_t i, std::string why);
+  void tell_rebuilt(const std::string& file, const Error& why);
   Result<> change();
   Result<> clean_folder();
   Result<> begin_anew(Offset at);
@@ -134,7 +135,10 @@ Result<> Recovery::read_epochs() {
   std::optional<std::string> text = TRY(read_text(directory_, kEpochCheckpointName));
   if (!text) return {};
   Result<EpochCache> decoded = EpochCache::decode(*text);
-  if (!decoded) return {};  // rebuilt from the batches
+  if (!decoded) {
+    tell_rebuilt(std::string(kEpochCheckpointName), decoded.error());
+    return {};
+  }
   log_.epochs_ = std::move(*decoded);
   epochs_read_ = true;
   if (!log_.epochs_.entries().empty()) last_epoch_start_ = log_.epochs_.entries().back().start;
@@ -159,7 +163,11 @@ Result<bool> Recovery::trust() {
     if (!loaded && loaded.error().code != Errc::corrupt && loaded.error().code != Errc::not_found) {
       return std::unexpected(std::move(loaded).error());
     }
-    if (!loaded) return false;
+    if (!loaded) {
+      // Those before the last are loaded again, and told then.
+      if (segment == segments().back()) tell_rebuilt(segment->file_name(), loaded.error());
+      return false;
+    }
   }
   for (size_t i = 0; i + 1 < segments().size(); ++i) {
     if (segments()[i]->next() > segments()[i + 1]->base()) return false;
@@ -190,6 +198,7 @@ Result<> Recovery::inspect() {
         return std::unexpected(std::move(loaded).error());
       }
       known = loaded.has_value();
+      if (!known) tell_rebuilt(segments()[i]->file_name(), loaded.error());
     }
     bool goes_on = true;
     if (!known) goes_on = TRY(scan(i));
@@ -277,6 +286,12 @@ Result<bool> Recovery::scan(size_t i) {
     (void)log_.epochs_.assign(LeaderEpoch{step->header.leader_epoch},
                               Offset{step->header.base_offset});
   }
+}
+
+// Indexes and epochs are made again from the batches that they were made from, but not in silence.
+void Recovery::tell_rebuilt(const std::string& file, const Error& why) {
+  log_.node_.observer.warning("rebuilt from the batches",
+                              {{"log", options().name}, {"file", file}, {"why", why.to_string()}});
 }
 
 void Recovery::drop_from(size_t i, std::string why) {
