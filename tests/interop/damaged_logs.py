@@ -185,8 +185,8 @@ class Damage(Starts):
         return f"checksum seen by the consumer ({KafkaError(error).name()} for the header)"
 
     def derived_files(self):
-        """Indexes, snapshots and the epoch checkpoint are made again from the batches; all records
-        are there."""
+        """Indexes, snapshots and the epoch checkpoint are made again from the batches, and told;
+        all records are there."""
         count = 0
         for pattern in ("*.index", "*.timeindex", "*.snapshot", "leader-epoch-checkpoint"):
             for how in ("garbage", "gone"):
@@ -200,10 +200,12 @@ class Damage(Starts):
                     else:
                         path.write_bytes(self.dice.randbytes(path.stat().st_size + 3))
                 broker.start()
+                if how == "garbage":
+                    require(broker.will_say("log=b-0"), pattern, "is not told:", broker.log())
                 equal(read(broker, "b"), expected(2 * RECORDS), f"{pattern} {how}:")
                 broker.kill()
         require(count >= 6, "only", count, "files")
-        return f"{count} files"
+        return f"{count} files of garbage or gone, each made again"
 
     def checkpoints(self):
         """A broken checkpoint of the directory: the start is refused and names it. Without it, the
