@@ -59,7 +59,9 @@ int write_fully(int fd, uint64_t offset, std::span<const Slice> slices) {
     }
     if (slices.empty()) return 0;
     const size_t count = gather(slices, skip, vectors);
-    ssize_t n = pwritev(fd, vectors, static_cast<int>(count), static_cast<off_t>(offset));
+    const auto at = static_cast<off_t>(offset);
+    ssize_t n = count == 1 ? pwrite(fd, vectors[0].iov_base, vectors[0].iov_len, at)
+                           : pwritev(fd, vectors, static_cast<int>(count), at);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return errno;
     if (n == 0) return EIO;  // a device that takes nothing and gives no reason

@@ -271,6 +271,17 @@ void TcpStream::adapt_expected(size_t capacity, size_t received) {
 
 // ---------------------------------------------------------------- TcpStream: writing
 
+ssize_t TcpStream::send_once(std::span<iovec> vectors, bool more) {
+  CHECK(!vectors.empty());
+  const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0);
+  // Most answers are one slice, and for one the plain call is cheaper.
+  if (vectors.size() == 1) return send(fd_.get(), vectors[0].iov_base, vectors[0].iov_len, flags);
+  msghdr message{};
+  message.msg_iov = vectors.data();
+  message.msg_iovlen = vectors.size();
+  return sendmsg(fd_.get(), &message, flags);
+}
+
 Result<size_t> TcpStream::try_write(std::span<const Slice> slices) {
   check_shard();
   if (state_ == State::failed) return std::unexpected(*error_);
@@ -284,11 +295,7 @@ Result<size_t> TcpStream::try_write(std::span<const Slice> slices) {
   while (index < slices.size()) {
     const size_t count = std::min(kGatherMax, slices.size() - index);
     const size_t wanted = gather(slices.subspan(index, count), vectors);
-    msghdr message{};
-    message.msg_iov = vectors;
-    message.msg_iovlen = count;
-    const bool more = index + count < slices.size();
-    ssize_t n = sendmsg(fd_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0));
+    ssize_t n = send_once(std::span(vectors).first(count), index + count < slices.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno != EAGAIN) {
       fail_with(errno, "write to");

@@ -6,6 +6,8 @@
 // more than asked for, kept in `ahead_`, so that a request costs one system call and not one for
 // its length and one for its body.
 
+#include <sys/uio.h>
+
 #include <array>
 #include <memory>
 #include <optional>
@@ -66,6 +68,8 @@ class TcpStream final : public runtime::Stream, public runtime::ShardBound, priv
   void fail_with(int error_number, const char* call);
   base::Slice take_ahead(size_t limit);
   base::Result<std::optional<base::Slice>> receive(size_t limit);
+  // One system call; `more` says that the rest follows at once.
+  ssize_t send_once(std::span<iovec> vectors, bool more);
   ssize_t receive_into(std::span<std::byte> out);
   base::Slice keep_ahead(size_t received, size_t limit);
   base::Slice keep_received(base::MutableBuffer buffer, size_t received);

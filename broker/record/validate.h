@@ -62,7 +62,8 @@ struct ValidatedBatch {
   int64_t max_timestamp_ms = -1;
   int64_t max_timestamp_offset_delta = 0;  // of the first record with it
 
-  // The bytes to write: a fresh header slice with the offset and epoch, then the untouched body.
+  // The bytes to write: a fresh header slice with the offset and epoch, then the untouched body. A
+  // small body is copied behind its header: cheaper than a second slice in every later step.
   base::Slices with_position(int64_t base_offset, int32_t leader_epoch) const;
 };
 
