@@ -143,6 +143,20 @@ def judge(logs, acked):
     return wrong
 
 
+def check_the_judge():
+    """The judge must go red where it should, before its word counts."""
+    good = {0: {0: b"0:0", 1: b"1:0", 2: b"0:2"}, 1: {0: b"0:1"}}
+    acked = [(p, offset, value) for p, log in good.items() for offset, value in log.items()]
+    bad = {"a lost record": {**good, 1: {}},
+           "another offset": {**good, 1: {1: b"0:1"}},
+           "a duplicate": {**good, 1: {0: b"0:1", 1: b"0:1"}},
+           "a reorder": {**good, 0: {0: b"0:2", 1: b"1:0", 2: b"0:0"}},
+           "other bytes": {**good, 1: {0: b"0:7"}}}
+    blind = [name for name, logs in bad.items() if not judge(logs, acked)]
+    if judge(good, acked) or blind:
+        raise SystemExit(f"the judge is wrong: {judge(good, acked)}, blind to {blind}")
+
+
 def torture(broker, kills, dice):
     """Runs the producers under the kills; returns what was acknowledged, what went wrong and how
     many records were unanswered at the kills."""
@@ -175,6 +189,7 @@ def main():
     parser.add_argument("kills", type=int)
     parser.add_argument("seed", type=int, nargs="?", default=random.randrange(1 << 32))
     given = parser.parse_args()
+    check_the_judge()
     with contextlib.ExitStack() as stack:
         folder = given.folder or pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
