@@ -69,15 +69,14 @@ int replay(const std::string& path) {
     std::printf("reproduced: the same events\n");
     return static_cast<int>(trace->exit_code());
   }
-  if (result.divergence) {
-    std::printf("first choice that diverged: stream %016" PRIx64 ", entity %016" PRIx64
-                ", number %" PRIu64 "\n",
-                result.divergence->stream, result.divergence->entity, result.divergence->k);
+  if (!result.divergence.empty()) {
+    std::printf("first choice that diverged: %s\n", result.divergence.c_str());
   }
   if (same_failure(*trace, result) || same_kind(*trace, result)) {
     std::printf("reproduced: the same anomaly, recorded hash %016" PRIx64 "\n", trace->hash());
     return static_cast<int>(trace->exit_code());
   }
+  if (result.divergence.empty()) std::printf("every choice was taken as recorded\n");
   std::printf("did not reproduce: recorded exit code %u and %s\n", trace->exit_code(),
               trace->anomalies().empty() ? "no anomaly" : trace->anomalies(0).c_str());
   return kExitDidNotReproduce;

@@ -180,6 +180,7 @@ Driver::Before Driver::look(const Fault& fault, uint32_t node) const {
   sim::KernelNode& kernel_node = world_.kernel_node(node);
   Before now;
   now.late_runs = kernel_node.late_runs;
+  now.exits = kernel_node.exits;
   now.clock_reads = kernel_node.clock.wall_reads;
   if (is_network(fault.kind)) now.net = world_.net().effects();
   if (is_disk(fault.kind)) now.disk = world_.disk(node).effects();
@@ -311,6 +312,9 @@ void Driver::apply_disk(const Fault& fault, uint32_t node, bool on) {
 
 void Driver::apply_node(const Fault& fault, uint32_t node, bool on) {
   switch (fault.kind) {
+    case Kind::stop:
+      world_.stop(node);
+      return;
     case Kind::pause:
       on ? world_.pause(node) : world_.unpause(node);
       return;
@@ -342,6 +346,8 @@ uint64_t Driver::change(const Fault& fault, const Armed& armed) const {
   Before now = look(fault, armed.node);
   const Before& was = armed.before;
   switch (fault.kind) {
+    case Kind::stop:
+      return now.exits - was.exits;
     case Kind::pause:
     case Kind::slow_node:
       return now.late_runs - was.late_runs;

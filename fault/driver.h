@@ -64,6 +64,7 @@ class Driver final : public sim::Watcher {
     sim::NetEffects net;
     sim::DiskEffects disk;
     uint64_t late_runs = 0;
+    uint64_t exits = 0;
     uint64_t clock_reads = 0;
   };
   struct Armed {

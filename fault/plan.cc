@@ -17,6 +17,8 @@ constexpr auto kKinds = std::to_array<KindInfo>({
      "a request open or bytes unsynced at the crash", true, false, false, Amount::none},
     {Kind::power_loss, "power_loss", "the machine loses power; boots again after the duration",
      "a request open or bytes unsynced at the loss", true, false, false, Amount::none},
+    {Kind::stop, "stop", "the process is asked to stop in good order and is started again",
+     "it came to its end", false, false, false, Amount::none},
     {Kind::pause, "pause", "no fiber of the node runs; its kernel still takes bytes",
      "a fiber ran tenfold late", true, false, false, Amount::none},
     {Kind::slow_node, "slow_node", "all work on the node costs a multiple",

@@ -23,6 +23,7 @@ namespace verdict::fault {
 enum class Kind : uint8_t {
   crash,
   power_loss,
+  stop,
   pause,
   slow_node,
   cut,

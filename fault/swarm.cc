@@ -99,8 +99,9 @@ int64_t draw_duration(Dice& dice, Kind kind) {
 }
 
 bool happens_to_clients(Kind kind) {
-  return kind == Kind::crash || kind == Kind::pause || kind == Kind::slow_node ||
-         kind == Kind::short_reads || kind == Kind::clock_step || kind == Kind::clock_freeze;
+  return kind == Kind::crash || kind == Kind::stop || kind == Kind::pause ||
+         kind == Kind::slow_node || kind == Kind::short_reads || kind == Kind::clock_step ||
+         kind == Kind::clock_freeze;
 }
 
 Fault draw_fault(Dice& dice, const Budget& budget, Kind kind) {

@@ -103,6 +103,13 @@ struct Judge {
       }
       return refuse(name, "unknown fault '" + name + "'; there are " + names);
     }
+    for (const std::string& line : s.faults().plan()) {
+      auto parsed = fault::parse_plan(line);
+      if (!parsed) return refuse(line, "plan: " + parsed.error().detail);
+    }
+    if (!s.faults().plan().empty() && !s.faults().kinds().empty()) {
+      return refuse("kinds", "a scenario with a plan draws no faults; leave kinds or plan out");
+    }
     if (s.faults().min() > s.faults().max()) return refuse("faults", "min is above max");
     if (s.phases().safety_s() == 0 || s.phases().liveness_s() == 0) {
       return refuse(s.has_phases() ? "phases" : s.name(),

@@ -25,6 +25,7 @@ constexpr uint64_t kEventsMax = 20'000'000;  // an endless loop of events is no 
 // Draws of the trial itself, by name, so that one more of them moves no other.
 uint64_t draw(sim::Choices& choices, std::string_view name, uint64_t bound) {
   sim::ChoicePoint point(choices, kTrialStream, base::hash_text(name));
+  choices.name_entity(base::hash_text(name), name);
   return choices.draw(point, bound);
 }
 
@@ -193,6 +194,13 @@ void Trial::boot(uint32_t node) {
 }
 
 fault::Plan Trial::draw_plan() {
+  if (!scenario_.faults().plan().empty()) {
+    std::string lines;
+    for (const std::string& line : scenario_.faults().plan()) lines += line + "\n";
+    auto parsed = fault::parse_plan(lines);
+    CHECK(parsed.has_value());  // parse_scenario() has looked at it
+    return std::move(*parsed);
+  }
   fault::Budget budget;
   for (const std::string& name : scenario_.faults().kinds()) {
     for (const fault::KindInfo& kind : fault::kinds()) {
@@ -268,7 +276,8 @@ TrialResult Trial::judge() {
   CheckRules rules;
   rules.unsynced_may_be_lost = scenario_.promise() == proto::SYNCED_SURVIVES;
   result.anomalies = run_checks(history_, rules, &result.excused);
-  result.divergence = world_.kernel().choices().divergence();
+  sim::Choices& choices = world_.kernel().choices();
+  if (choices.divergence()) result.divergence = choices.describe(*choices.divergence());
   if (options_.record_choices) result.choices = world_.kernel().choices().recorded();
   if (options_.keep_trace) result.trace = world_.kernel().trace();
   if (!result.anomalies.empty()) {

@@ -57,7 +57,8 @@ struct TrialResult {
   uint32_t kills = 0;                    // crashes and power losses that hit a running node
   uint32_t effective = 0;                // faults that changed something
   std::vector<ProbeCount> probes;        // all declared ones
-  std::optional<sim::ChoiceKey> divergence;
+  // The first choice of a replay that the recording does not hold, in words; empty: none.
+  std::string divergence;
   std::vector<sim::Choice> choices;
   std::vector<sim::TraceEvent> trace;
 

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -45,7 +46,7 @@ class Choices;
 class ChoicePoint {
  public:
   ChoicePoint() = default;
-  ChoicePoint(const Choices& choices, const ChoiceStream& stream, uint64_t entity);
+  ChoicePoint(Choices& choices, const ChoiceStream& stream, uint64_t entity);
 
  private:
   friend class Choices;
@@ -87,17 +88,29 @@ class Choices {
 
   uint64_t seed() const { return seed_; }
 
+  // ---- names for people; kept while recording, replaying or when asked for
+  void keep_names() { special_ = keeps_names_ = true; }
+  bool keeps_names() const { return keeps_names_; }
+  void name_entity(uint64_t entity, std::string_view text) {
+    if (keeps_names_) entity_names_[entity] = text;
+  }
+  // "net.latency of producer-1>broker-1:9092#3 out, number 17"; numbers where no name is known.
+  std::string describe(const ChoiceKey& key) const;
+
  private:
   friend class ChoicePoint;
   uint64_t draw_special(const ChoicePoint& point, uint64_t k, uint64_t bound, uint64_t value);
 
   uint64_t seed_;
-  bool special_ = false;  // any of the three below
+  bool special_ = false;  // any of what follows
+  bool keeps_names_ = false;
   bool recording_ = false;
   bool replaying_ = false;
   base::HashMap<ChoiceKey, uint64_t> overrides_;
   std::vector<Choice> recorded_;
   std::optional<ChoiceKey> divergence_;
+  base::OrderedMap<uint64_t, std::string_view> stream_names_;
+  base::OrderedMap<uint64_t, std::string> entity_names_;
 };
 
 }  // namespace verdict::sim

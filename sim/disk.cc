@@ -105,7 +105,7 @@ Place& Disk::place_of(const std::string& path) {
   place.tail = ChoicePoint(kernel_.choices(), kTailStream, place.entity);
   place.device = ChoicePoint(kernel_.choices(), kDeviceStream, place.entity);
   place.error = ChoicePoint(kernel_.choices(), kErrorStream, place.entity);
-  kernel_.name_entity(place.entity, path.empty() ? std::string_view("/") : path);
+  kernel_.choices().name_entity(place.entity, node_.name + ":/" + path);
   return place;
 }
 

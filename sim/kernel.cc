@@ -138,6 +138,7 @@ void Kernel::retire(std::unique_ptr<EventTarget> target) {
 KernelNode& Kernel::add_node(std::string_view name) {
   auto node = std::make_unique<KernelNode>();
   node->index = static_cast<uint32_t>(nodes_.size());
+  node->name = name;
   node->path = base::hash_text(name);
   for (const auto& other : nodes_) CHECK(other->path != node->path);
   nodes_.push_back(std::move(node));
@@ -201,7 +202,10 @@ void Kernel::on_spawn(runtime::Fiber& fiber) {
   fiber_choices_[slot] = {ChoicePoint(choices_, kOrderStream, fiber.path()),
                           ChoicePoint(choices_, kCostStream, fiber.path())};
   record(node_of(fiber.tasks()), EventKind::spawn, fiber.path(), 0, 0);
-  name_entity(fiber.path(), fiber.name());
+  if (choices_.keeps_names()) [[unlikely]] {
+    choices_.name_entity(fiber.path(),
+                         node_of(fiber.tasks()).name + " fiber " + std::string(fiber.name()));
+  }
 }
 
 void Kernel::enqueue(runtime::Fiber& fiber) {
@@ -352,15 +356,6 @@ uint64_t Kernel::event_count() const {
   uint64_t count = 0;
   for (const auto& node : nodes_) count += node->events;
   return count;
-}
-
-void Kernel::name_entity(uint64_t entity, std::string_view text) {
-  if (keep_trace_) entity_names_[entity] = text;
-}
-
-std::string Kernel::entity_name(uint64_t entity) const {
-  auto at = entity_names_.find(entity);
-  return at == entity_names_.end() ? std::string() : at->second;
 }
 
 }  // namespace verdict::sim

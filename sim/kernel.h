@@ -66,14 +66,15 @@ struct KernelOptions {
 // The machine-wide part of a node that its shards share.
 struct KernelNode {
   uint32_t index = 0;
+  std::string name;
   uint64_t path = 0;  // hash of the name: stable entity of the node
   uint32_t incarnation = 0;
   bool running = false;  // a process is up
   bool paused = false;
-  bool dying = false;     // a fiber of it stands in die_here(); the kill comes next
-  uint64_t slowness = 1;  // factor on the cost of work
-  uint64_t late_runs =
-      0;  // fibers that ran at least tenfold later than without the factor or pause
+  bool dying = false;      // a fiber of it stands in die_here(); the kill comes next
+  uint64_t slowness = 1;   // factor on the cost of work
+  uint64_t late_runs = 0;  // fibers that ran tenfold later than without the factor or pause
+  uint64_t exits = 0;      // incarnations that came to their own end
   NodeClock clock;
   TraceHash hash;
   uint64_t events = 0;
@@ -184,14 +185,13 @@ class Kernel final : public runtime::Scheduler {
       trace_.push_back({now_ns_, kind, node.index, entity, a, b});
     }
   }
-  void keep_trace() { keep_trace_ = true; }
+  void keep_trace() {
+    keep_trace_ = true;
+    choices_.keep_names();
+  }
   const std::vector<TraceEvent>& trace() const { return trace_; }
   uint64_t trace_hash() const;
   uint64_t event_count() const;
-  // Text of an entity for people, when the trace is kept.
-  void name_entity(uint64_t entity, std::string_view text);
-  std::string entity_name(uint64_t entity) const;
-  bool keeps_trace() const { return keep_trace_; }
 
   // ---- Scheduler
   runtime::Instant now(const runtime::Tasks& tasks) override;
@@ -244,7 +244,6 @@ class Kernel final : public runtime::Scheduler {
   std::vector<base::UniqueFunction<void()>> kills_;
   bool keep_trace_ = false;
   std::vector<TraceEvent> trace_;
-  base::OrderedMap<uint64_t, std::string> entity_names_;
 };
 
 }  // namespace verdict::sim

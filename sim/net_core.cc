@@ -94,6 +94,7 @@ NetCore::Host& NetCore::add_host(KernelNode& node, std::string_view name) {
   host->address = "10.0." + std::to_string(number >> 8) + "." + std::to_string(number & 255);
   host->short_read_permille = options_.short_read_permille;
   host->next_port = kFirstPort;
+  kernel_.choices().name_entity(node.path, name);
   host->resolve = ChoicePoint(kernel_.choices(), kResolve, node.path);
   hosts_[node.index] = std::move(host);
   return *hosts_[node.index];
@@ -184,12 +185,12 @@ NetCore::Connection& NetCore::create(Host& from, Host& to, uint16_t port) {
     flow.acks_held_since_ns = kernel_.now_ns();
   }
   live_.push_back(c);
-  if (kernel_.keeps_trace()) {
+  if (choices.keeps_names()) [[unlikely]] {
     std::string name =
         from.name + ">" + to.name + ":" + std::to_string(port) + "#" + std::to_string(ordinal);
-    kernel_.name_entity(c.entity, name);
-    kernel_.name_entity(c.flows[0].entity, name + " out");
-    kernel_.name_entity(c.flows[1].entity, name + " back");
+    choices.name_entity(c.entity, name);
+    choices.name_entity(c.flows[0].entity, name + " out");
+    choices.name_entity(c.flows[1].entity, name + " back");
   }
   return c;
 }

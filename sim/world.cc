@@ -40,6 +40,7 @@ class WorldRandom final : public runtime::Random {
     ChoicePoint* point = points_.find(entity);
     if (point == nullptr) {
       point = &points_.set(entity, ChoicePoint(kernel_.choices(), kEntropyStream, entity));
+      kernel_.choices().name_entity(entity, node_.name + " stream " + std::string(name));
     }
     uint64_t value = kernel_.choices().draw(*point, UINT64_MAX);
     kernel_.record(node_, EventKind::entropy, entity, value, 0);
@@ -200,6 +201,7 @@ void World::look_for_exit(uint32_t node, uint32_t shard, int64_t after_ns) {
     for (const auto& other : m.incarnation->shards) {
       if (other->tasks().root() != nullptr) return;
     }
+    ++m.kernel_node->exits;
     crash_now(node);  // an exit looks to the world like a crash: the kernel closes what was open
   });
 }

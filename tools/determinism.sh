@@ -9,7 +9,7 @@ first=${1:-1} count=${2:-200} jobs=${VERDICT_JOBS:-$(nproc)}
 range="$first..$((first + count - 1))"
 trees=${VERDICT_TREES:-release debug asan exhibits clang}
 # shellcheck disable=SC2086  # a list of trees
-./dev build $trees
+./dev build $trees -- verdict
 export ASAN_OPTIONS=detect_stack_use_after_return=0
 
 expected='' passed=0 failed=0

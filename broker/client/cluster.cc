@@ -146,7 +146,7 @@ Result<> Cluster::refresh(const std::vector<std::string>& topics, Instant deadli
 Result<wire::MetadataResponse> Cluster::metadata(
     const std::optional<std::vector<std::string>>& topics, Instant deadline) {
   wire::MetadataRequest request;
-  request.allow_auto_topic_creation = false;
+  request.allow_auto_topic_creation = options_.create_missing_topics;
   if (topics) {
     request.topics.emplace();
     for (const std::string& name : *topics) request.topics->push_back({.name = name});

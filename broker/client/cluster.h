@@ -30,6 +30,8 @@ struct ClusterOptions {
   runtime::Duration reconnect_backoff_max = runtime::milliseconds(1'000);
   runtime::Duration retry_backoff_min = runtime::milliseconds(100);
   runtime::Duration retry_backoff_max = runtime::milliseconds(1'000);
+  // Kafka's allow.auto.create.topics: a look at a topic that is not there asks for its creation.
+  bool create_missing_topics = false;
 };
 
 struct TopicPartition {

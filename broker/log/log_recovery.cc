@@ -86,7 +86,6 @@ class Recovery {
   std::vector<std::string> junk_;
   std::vector<SegmentRef> dropped_;  // oldest first
   bool epochs_read_ = false;
-  std::optional<Offset> last_epoch_start_;  // as the checkpoint has it
   bool clean_ = false;
   bool topic_id_is_stored_ = false;
 };
@@ -141,7 +140,6 @@ Result<> Recovery::read_epochs() {
   }
   log_.epochs_ = std::move(*decoded);
   epochs_read_ = true;
-  if (!log_.epochs_.entries().empty()) last_epoch_start_ = log_.epochs_.entries().back().start;
   return {};
 }
 
@@ -388,9 +386,6 @@ Result<> Recovery::settle_epochs() {
   }
   bool cut_end = epochs.truncate_end(log_.next_);
   bool cut_start = epochs.truncate_start(log_.start_);
-  if (last_epoch_start_ && *last_epoch_start_ >= log_.next_) {
-    log_.node_.observer.reached(probe(ProbeId::epochs_truncated));
-  }
   if (!epochs_read_ && epochs.entries().empty()) return {};  // a new log, or one without epochs
   if (!clean_ || cut_end || cut_start || !epochs_read_) {
     TRY(replace_file(directory_, kEpochCheckpointName, epochs.encode(), SyncDirectory::no));

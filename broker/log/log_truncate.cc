@@ -35,7 +35,6 @@ Result<> Log::truncate(Offset at) {
   while (syncing_) sync_done_.wait_uncancellable();
   TRY(usable());
   lock_syncs();
-  node_.observer.reached(probe(ProbeId::truncate));
   Result<> done = truncate_locked(at);
   if (!done) done = std::unexpected(go_offline(done.error(), "a truncation"));
   unlock_syncs();

@@ -13,7 +13,6 @@ inline constexpr std::array kProbes = {
     runtime::Probe("log.recovery.segment_dropped"),
     runtime::Probe("log.recovery.index_rebuilt"),
     runtime::Probe("log.recovery.tail_rewritten"),
-    runtime::Probe("log.recovery.epochs_truncated"),
     runtime::Probe("log.recovery.snapshot_refused"),
     runtime::Probe("log.producer.duplicate"),
     runtime::Probe("log.producer.out_of_order"),
@@ -23,7 +22,6 @@ inline constexpr std::array kProbes = {
     runtime::Probe("log.sync.failed"),
     runtime::Probe("log.offline"),
     runtime::Probe("log.read.from_file"),
-    runtime::Probe("log.truncate"),
 };
 
 enum class ProbeId : size_t {
@@ -32,7 +30,6 @@ enum class ProbeId : size_t {
   segment_dropped,
   index_rebuilt,
   tail_rewritten,
-  epochs_truncated,
   snapshot_refused,
   duplicate,
   out_of_order,
@@ -42,10 +39,9 @@ enum class ProbeId : size_t {
   sync_failed,
   offline,
   read_from_file,
-  truncate,
 };
 
 constexpr const runtime::Probe& probe(ProbeId id) { return kProbes[static_cast<size_t>(id)]; }
-static_assert(kProbes.size() == static_cast<size_t>(ProbeId::truncate) + 1);
+static_assert(kProbes.size() == static_cast<size_t>(ProbeId::read_from_file) + 1);
 
 }  // namespace verdict::log

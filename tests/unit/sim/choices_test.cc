@@ -93,6 +93,11 @@ TEST(Choices, a_choice_that_was_not_recorded_is_zero_and_named_as_the_divergence
   ASSERT_TRUE(replayed.divergence());
   EXPECT_EQ(replayed.divergence()->k, 20U);
   EXPECT_EQ(replayed.divergence()->entity, 4U);
+  std::string unnamed = replayed.describe(*replayed.divergence());
+  EXPECT_NE(unnamed.find(" of 4, number 20"), std::string::npos) << unnamed;
+  replayed.name_entity(4, "broker-1:/a.log");
+  std::string named = replayed.describe(*replayed.divergence());
+  EXPECT_NE(named.find(" of broker-1:/a.log, number 20"), std::string::npos) << named;
 }
 
 TEST(Choices, an_override_over_the_bound_is_cut_to_it) {
