@@ -152,6 +152,7 @@ int run_client(const std::string& command, const ClientOptions& options, AtInter
     return kExitUsage;
   }
   auto loop = io::Loop::create({.data_directory = kNoData,
+                                .data_is_ours = false,
                                 .offload_threads = kOffloadThreads,
                                 .log_to_stderr = false,
                                 .handle_signals = true});

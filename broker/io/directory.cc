@@ -87,7 +87,7 @@ int remove_entry(int parent, const char* name) {
 
 }  // namespace
 
-Result<Descriptor> DiskDirectory::open_root(const std::string& path) {
+Result<Descriptor> DiskDirectory::open_root(const std::string& path, bool exclusive) {
   Descriptor at;
   int error_number = open_directory(AT_FDCWD, path.front() == '/' ? "/" : ".", 0, at);
   for (size_t from = 0; error_number == 0 && from < path.size();) {
@@ -107,6 +107,7 @@ Result<Descriptor> DiskDirectory::open_root(const std::string& path) {
     at = std::move(next);
   }
   if (error_number != 0) return std::unexpected(file_error(error_number, "open directory", path));
+  if (!exclusive) return at;
   // Two processes that write the same files would ruin them. The lock goes with the descriptor.
   if (flock(at.get(), LOCK_EX | LOCK_NB) == 0) return at;
   if (errno != EWOULDBLOCK) return std::unexpected(file_error(errno, "lock directory", path));

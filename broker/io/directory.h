@@ -13,10 +13,10 @@ namespace verdict::io {
 
 class DiskDirectory final : public runtime::Directory, public runtime::ShardBound {
  public:
-  // The directory at `path`, made durably with its parents where absent. It is this descriptor's
-  // alone: wrong_state while another one of here or of another process is open. On the calling
-  // thread.
-  static base::Result<Descriptor> open_root(const std::string& path);
+  // The directory at `path`, made durably with its parents where absent. With
+  // `exclusive` it is this descriptor's alone: wrong_state while another such one of here or of
+  // another process is open. On the calling thread.
+  static base::Result<Descriptor> open_root(const std::string& path, bool exclusive);
 
   DiskDirectory(runtime::Tasks& tasks, OffloadPool& pool, Descriptor fd, std::string name);
 

@@ -107,7 +107,7 @@ Result<> Loop::Impl::open() {
       TRY(StopRequest::create(*poller_, options_.handle_signals, [this] { parts_->stop.set(); }));
   resolver_ = TRY(Resolver::create(*poller_));
   pool_ = TRY(OffloadPool::create(*poller_, options_.offload_threads, OffloadPool::AtEnd::join));
-  Descriptor root = TRY(DiskDirectory::open_root(options_.data_directory));
+  Descriptor root = TRY(DiskDirectory::open_root(options_.data_directory, options_.data_is_ours));
   parts_.emplace(*poller_, *pool_, *resolver_, std::move(root), options_.data_directory);
   return {};
 }

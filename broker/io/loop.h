@@ -21,6 +21,8 @@ namespace verdict::io {
 struct Options {
   // Root of Node::data; created, with its parents, when absent.
   std::string data_directory;
+  // Off: other processes may have it open as well. For a client, which keeps no data.
+  bool data_is_ours = true;
   // Threads for syncs, cold reads and whatever else may wait for the disk.
   int offload_threads = 4;
   // Log events below it go nowhere.

@@ -242,6 +242,9 @@ TEST_F(FileTest, the_data_directory_is_of_one_loop_at_a_time) {
   Options plain = options();
   loop(plain);
   EXPECT_TRUE(fails(Loop::create(plain), Errc::wrong_state));
+  plain.data_is_ours = false;
+  EXPECT_TRUE(Loop::create(plain));
+  plain.data_is_ours = true;
   // Its folders are files of it; only the root is locked.
   plain.data_directory = directory() + "/other";
   EXPECT_TRUE(Loop::create(plain));
