@@ -263,9 +263,10 @@ refusals() {
 
 # --- time: signals, pipes that stay open, brokers that die ---------------------------------------
 
+# --foreground: without it `timeout` sends every signal twice.
 interrupt_consume() {
   local pid status=0
-  timeout 20 "$VERDICT" consume ten >"$work/live" &
+  timeout --foreground 20 "$VERDICT" consume ten >"$work/live" &
   pid=$!
   wait_for "$work/live"
   kill -INT "$pid"
@@ -278,7 +279,7 @@ live_produce() {
   local pid status=0
   v topic create live -p 1
   mkfifo "$work/fifo"
-  timeout 20 "$VERDICT" produce live "$work/fifo" 2>"$work/err" &
+  timeout --foreground 20 "$VERDICT" produce live "$work/fifo" 2>"$work/err" &
   pid=$!
   exec 7>"$work/fifo"
   echo first >&7
