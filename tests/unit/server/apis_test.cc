@@ -275,6 +275,30 @@ TEST_P(Apis, answers_come_in_the_order_of_pipelined_requests) {
   });
 }
 
+TEST_P(Apis, answers_that_leave_together_keep_their_order_among_synced_and_silent_ones) {
+  rig.run([](Client& client) {
+    client.create("plain");
+    client.create("synced", 1, {{"flush.messages", "1"}});
+    std::vector<std::pair<int32_t, int64_t>> expected;  // correlation, offset
+    int64_t plain = 0;
+    int64_t synced = 0;
+    for (int i = 0; i < 120; ++i) {
+      const bool to_synced = i % 7 == 0;
+      const auto acks = static_cast<int16_t>(i % 5 == 1 ? 0 : 1);
+      const int32_t id = client.send(
+          Client::produce_request(to_synced ? "synced" : "plain", 0, batch_of({"v"}), acks), 9);
+      const int64_t offset = to_synced ? synced++ : plain++;
+      if (acks != 0) expected.emplace_back(id, offset);
+    }
+    for (const auto& [id, offset] : expected) {
+      const auto answer = client.receive<wire::ProduceResponse>(9, id);
+      EXPECT_EQ(answer.responses[0].partition_responses[0].error_code, 0);
+      EXPECT_EQ(answer.responses[0].partition_responses[0].base_offset, offset);
+    }
+    EXPECT_EQ(client.fetch("synced", 0, 0).high_watermark, synced);
+  });
+}
+
 TEST_P(Apis, list_offsets_finds_ends_and_timestamps) {
   rig.run([](Client& client) {
     client.create("t");
