@@ -77,12 +77,24 @@ base::Result<> BrokerCore::start() {
 }
 
 base::Result<> BrokerCore::open_metadata() {
+  // The records that name a partition are durable before its folder is made. Without them every
+  // folder would look like one of a deleted topic.
+  const auto lost = [] {
+    return base::fail(base::Errc::corrupt, kMetadataFolder.directory_name() +
+                                               " is lost but there are partitions: restore it, or "
+                                               "start with an empty log directory");
+  };
+  const auto& found = directory_->found();
+  const auto folders = std::ranges::count(found, kMetadataFolder);
+  const bool partitions = std::ssize(found) > folders;
+  if (partitions && folders == 0) return lost();
   meta::MetadataLog::Options options;
   options.node_id = shard_.config().node_id;
   options.log.clean_shutdown = directory_->clean_shutdown_epoch().has_value();
   options.log.recovery_point = directory_->recovery_point(kMetadataFolder);
   options.log.start = directory_->start_offset(kMetadataFolder);
   auto metadata = TRY(meta::MetadataLog::open(node_, node_.data, std::move(options)));
+  if (partitions && metadata->image()->features().empty()) return lost();
   const std::string recovered = metadata->recovery().what;
   if (!recovered.empty()) node_.observer.warning("metadata log recovered", {{"what", recovered}});
   meta::Controller::Options controller;
