@@ -1,6 +1,7 @@
 """Damaged log directories: what is damaged is offline by name or refused, what was torn is cut and
 told, and nothing on disk is repaired in silence."""
 
+import collections
 import hashlib
 import os
 import pathlib
@@ -16,6 +17,8 @@ from bad_files import Starts
 from checks import equal, require
 
 RECORDS = 400
+RUINED = 40
+OUTCOME_WAIT_S = 4
 WAIT_S = 30
 
 
@@ -45,6 +48,28 @@ def batches_of(path):
         starts.append(at)
         at += 12 + struct.unpack_from(">i", data, at + 8)[0]
     return starts + [len(data)]
+
+
+def ruin(dice, path):
+    """One of the ways in which a file goes wrong; says which."""
+    data = bytearray(path.read_bytes())
+    at = dice.randrange(len(data) + 1)
+    kind = dice.choice(("bit", "bit", "cut", "garbage", "zeros", "tail", "gone"))
+    if kind == "bit" and data:
+        data[at % len(data)] ^= 1 << dice.randrange(8)
+    elif kind == "cut":
+        del data[at:]
+    elif kind == "garbage":
+        data[at:at + 64] = dice.randbytes(dice.randrange(1, 64))
+    elif kind == "zeros":
+        data[at:at + 512] = bytes(len(data[at:at + 512]))
+    elif kind == "tail":
+        data += dice.randbytes(dice.randrange(1, 600))
+    if kind == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(data)
+    return f"{path.parent.name}/{path.name}: {kind} at {at}"
 
 
 class Damage(Starts):
@@ -124,7 +149,11 @@ class Damage(Starts):
         for path in (broker.data / "b-0").glob("0*"):
             path.unlink()
         self.offline(broker, "b", "before its recovery point")
-        return "cut below the recovery point, segments gone"
+        broker = self.filled()
+        shutil.rmtree(broker.data / "b-0")
+        (broker.data / "b-0").mkdir()
+        self.offline(broker, "b", "before its recovery point")
+        return "cut below the recovery point, segments gone, an empty folder"
 
     def torn_tail(self):
         """Half a batch above the recovery point is cut, and the log says what and where."""
@@ -207,6 +236,38 @@ class Damage(Starts):
         require(count >= 6, "only", count, "files")
         return f"{count} files of garbage or gone, each made again"
 
+    def anywhere(self):
+        """Any file ruined in any way, of a directory that was killed or stopped in good order: the
+        broker starts or is refused, and never dies by a signal; what it serves is what was sent."""
+        counts = collections.Counter()
+        for number in range(RUINED):
+            broker = self.filled()
+            if number % 2:
+                broker.start()
+                broker.stop()
+            files = [f for f in sorted(broker.data.rglob("*")) if f.is_file()]
+            what = ruin(self.dice, self.dice.choice(files))
+            try:
+                self.look(broker, counts)
+            except AssertionError as error:
+                raise AssertionError(f"number {number}, {what}: {error}") from None
+        told = ", ".join(f"{n} {name}" for name, n in sorted(counts.items()))
+        return f"{RUINED} files ruined, three topics each: {told}"
+
+    def look(self, broker, counts):
+        """One start over a ruined directory."""
+        try:
+            broker.start()
+        except AssertionError:
+            code = broker.process.poll()
+            require(code is not None and code > 0, "exit code", code, broker.log()[-500:])
+            counts["refused starts"] += 1
+            return
+        for topic in "abc":
+            counts[outcome(broker, topic)] += 1
+        require(broker.process.poll() is None, "it is gone:", broker.log()[-500:])
+        broker.kill()
+
     def checkpoints(self):
         """A broken checkpoint of the directory: the start is refused and names it. Without it, the
         records are judged anew and are there."""
@@ -244,7 +305,21 @@ class Damage(Starts):
         for topic in "abc":
             equal(read(broker, topic), expected(2 * RECORDS), f"{topic}:")
         broker.kill()
-        return "a bit in the middle refused, garbage behind the end cut"
+        # Without it and without what was known of it, no folder may be taken for a deleted topic's.
+        for everything in (True, False):
+            broker = self.filled()
+            (broker.data / "recovery-point-offset-checkpoint").unlink()
+            for path in (broker.data / "__cluster_metadata-0").iterdir():
+                if everything or path.suffix in (".log", ".index", ".timeindex"):
+                    path.unlink()
+            if everything:
+                (broker.data / "__cluster_metadata-0").rmdir()
+            before = {name: state_of(broker.data / name) for name in ("a-0", "b-0", "c-0")}
+            code, said = broker.end_of_start()
+            require(code > 0 and "__cluster_metadata-0 is lost" in said, "lost:", code, said[-300:])
+            for name, state in before.items():
+                equal(state_of(broker.data / name), state, f"{name}:")
+        return "a bit in the middle refused, garbage behind the end cut, loss refused"
 
     def topic_id(self):
         """The folder of another incarnation of a topic stays offline."""
@@ -258,6 +333,30 @@ class Damage(Starts):
         path.write_bytes(b"\xff\xff")
         self.offline(broker, "b", "partition.metadata")
         return "another id, garbage"
+
+
+def outcome(broker, topic):
+    """How a topic of a damaged directory reads: whole, shorter, refused by the consumer's check of
+    sums, or offline; never anything else."""
+    try:
+        # Asked first: a consumer that reads waits for another leader and says nothing.
+        consumer_of(broker, topic).get_watermark_offsets(TopicPartition(topic, 0), timeout=10)
+        values = read(broker, topic, wait_s=OUTCOME_WAIT_S, **{"check.crcs": True})
+    except NoEnd as error:
+        named = [line for line in broker.log().splitlines()
+                 if f"{topic}-0" in line and "offline" in line]
+        require(named, error)
+        return "offline when read"
+    except KafkaException as error:
+        code = error.args[0].code()
+        if code in (KafkaError._BAD_MSG, KafkaError.INVALID_MSG):
+            return "refused by checksum"
+        require(code in (KafkaError.KAFKA_STORAGE_ERROR, KafkaError._UNKNOWN_PARTITION,
+                         KafkaError.UNKNOWN_TOPIC_OR_PART), f"{topic}: {error}")
+        return "offline"
+    equal(values, expected(len(values)), f"{topic}:")
+    require(len(values) >= RECORDS, f"{topic}: {len(values)} records are left in silence")
+    return "whole" if len(values) == 2 * RECORDS else "cut"
 
 
 def cut_line(broker, name):
@@ -295,10 +394,14 @@ def consumer_of(broker, topic, **config):
     return consumer
 
 
-def read(broker, topic, **config):
+class NoEnd(AssertionError):
+    """A reader that hears nothing more."""
+
+
+def read(broker, topic, wait_s=WAIT_S, **config):
     """All values up to the end of the log; an error is raised."""
     consumer, values = consumer_of(broker, topic, **config), []
-    end = time.monotonic() + WAIT_S
+    end = time.monotonic() + wait_s
     while time.monotonic() < end:
         message = consumer.poll(0.5)
         if message is None:
@@ -309,7 +412,7 @@ def read(broker, topic, **config):
         if message.error():
             raise KafkaException(message.error())
         values.append(message.value())
-    raise AssertionError(f"{topic}: no end of the log after {len(values)} records")
+    raise NoEnd(f"{topic}: no end of the log after {len(values)} records")
 
 
 def read_error(broker, topic, **config):
