@@ -138,6 +138,41 @@ TEST(Restarts, another_node_id_or_cluster_id_is_refused_by_name) {
   }
 }
 
+TEST(Restarts, partitions_without_their_metadata_log_are_refused_and_left_alone) {
+  BrokerRig rig;
+  rig.start();
+  rig.run([](Client& client) {
+    client.create("t", 1, {});
+    client.produce("t", 0, batch_of({"kept"}));
+  });
+  rig.stop();
+  const std::string log = "t-0/00000000000000000000.log";
+  const auto before = rig.world.disk(rig.broker_node).content(log);
+  ASSERT_TRUE(before.has_value());
+  rig.world.boot(rig.broker_node, [](runtime::Node& node) {
+    const std::string name = "__cluster_metadata-0";
+    auto folder = must(node.data.subdirectory(name, runtime::OpenMode::open_existing));
+    EXPECT_TRUE(runtime::remove_contents(*folder));
+    folder.reset();
+    EXPECT_TRUE(node.data.remove(name));
+    EXPECT_TRUE(node.data.remove("recovery-point-offset-checkpoint"));
+    EXPECT_TRUE(node.data.sync());
+  });
+  rig.world.run_until(rig.world.now_ns() + 5 * kSecond);
+  auto parsed = parse_config("server.properties", "node.id=1", {});
+  ASSERT_TRUE(parsed.has_value());
+  auto broker = std::make_shared<Broker>(BrokerOptions{parsed->config, {}});
+  rig.world.boot(rig.broker_node, [broker](runtime::Node& node) { broker->run(node); });
+  rig.world.run_until(rig.world.now_ns() + 5 * kSecond);
+  EXPECT_EQ(broker->exit_status(), kExitFailed);
+  ASSERT_TRUE(broker->failure().has_value());
+  EXPECT_NE(broker->failure()->detail.find("__cluster_metadata-0 is lost"), std::string::npos)
+      << broker->failure()->detail;
+  const auto after = rig.world.disk(rig.broker_node).content(log);
+  ASSERT_TRUE(after.has_value());
+  EXPECT_EQ(after->text(), before->text());
+}
+
 TEST(Restarts, a_failed_sync_ends_the_broker_and_acknowledges_nothing) {
   BrokerRig rig({.shards = 2});
   rig.start();
