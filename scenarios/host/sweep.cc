@@ -102,8 +102,8 @@ class Sweep {
     CHECK(pid >= 0);
     if (pid == 0) {
       dup2(output[1], STDERR_FILENO);
-      rlimit limit{options_.trial_bytes_max, options_.trial_bytes_max};
 #if !defined(__SANITIZE_ADDRESS__)
+      rlimit limit{options_.trial_bytes_max, options_.trial_bytes_max};
       setrlimit(RLIMIT_AS, &limit);
 #endif
       rlimit core{0, 0};
