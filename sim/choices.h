@@ -67,7 +67,16 @@ class Choices {
     // The high half of a product: no division, and a bias below 2^-32 for the bounds in use.
     uint64_t value = bound <= UINT32_MAX ? ((raw >> 32) * bound) >> 32 : raw % bound;
     if (special_) [[unlikely]]
-      return draw_special(point, k, bound, value);
+      return draw_special(point, k, bound, value, 0);
+    return value;
+  }
+  // Any 64 bits. A replay that lacks it takes the seed's: ids and secrets that are all zero would
+  // be no calm choice but a world of its own.
+  uint64_t draw_entropy(ChoicePoint& point) {
+    uint64_t k = point.k_++;
+    auto value = base::mix64(point.base_ + k * 0xd1342543de82ef95ULL);
+    if (special_) [[unlikely]]
+      return draw_special(point, k, 0, value, value);
     return value;
   }
   // True in `permille` of a thousand draws; a value of 0 is false.
@@ -78,7 +87,8 @@ class Choices {
 
   // From now on the choice at `key` is `value`, cut to its bound.
   void override_choice(const ChoiceKey& key, uint64_t value);
-  // Replays a recording: choices not in it are 0 and the first of them is kept as a divergence.
+  // Replays a recording: choices not in it are 0 (entropy: the seed's) and the first of them is
+  // kept as a divergence.
   void replay(const std::vector<Choice>& recording);
   // Keeps every value that is drawn from now on.
   void record();
@@ -99,7 +109,10 @@ class Choices {
 
  private:
   friend class ChoicePoint;
-  uint64_t draw_special(const ChoicePoint& point, uint64_t k, uint64_t bound, uint64_t value);
+  // `bound` 0: any value; `missing`: what a replay takes that does not hold the choice.
+  uint64_t draw_special(const ChoicePoint& point, uint64_t k, uint64_t bound, uint64_t value,
+                        uint64_t missing);
+  static std::string hex(uint64_t value);
 
   uint64_t seed_;
   bool special_ = false;  // any of what follows

@@ -42,7 +42,7 @@ class WorldRandom final : public runtime::Random {
       point = &points_.set(entity, ChoicePoint(kernel_.choices(), kEntropyStream, entity));
       kernel_.choices().name_entity(entity, node_.name + " stream " + std::string(name));
     }
-    uint64_t value = kernel_.choices().draw(*point, UINT64_MAX);
+    uint64_t value = kernel_.choices().draw_entropy(*point);
     kernel_.record(node_, EventKind::entropy, entity, value, 0);
     return value;
   }

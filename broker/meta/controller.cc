@@ -77,12 +77,14 @@ base::Result<Committed> Controller::State::commit(const RecordValues& values) {
 }
 
 Uuid Controller::State::new_id(std::string_view stream) {
-  for (;;) {
+  constexpr int kAttemptsMax = 1'000;  // one in 64 begins with '-', which tools read as an option
+  for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
     const uint64_t high = node.random.next(stream);
     const uint64_t low = node.random.next(stream);
     const Uuid id = Uuid::from_random(high, low);
     if (!id.to_string().starts_with('-') && log->image()->topic(id) == nullptr) return id;
   }
+  CHECK(false);  // the source of randomness repeats itself
 }
 
 base::Result<BrokerEpoch> Controller::State::broker_epoch() const {

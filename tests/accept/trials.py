@@ -75,7 +75,8 @@ def one_sweep(report, first, told):
     for name, t in sorted(told["scenarios"].items()):
         cpu_s = t["cpu_ns"] / 1e9
         report.line(t["trials"] > 0 and t["acked"] > 0, f"trials: summary of {name}",
-                    f"{t['trials'] / cpu_s:.0f} trials/s, {t['events'] / cpu_s / 1e6:.2f} M events/s,"
+                    f"{t['trials'] / cpu_s:.0f} trials/s, "
+                    f"{t['events'] / cpu_s / 1e6:.2f} M events/s,"
                     f" {cpu_s * 1e6 / max(1, t['acked']):.0f} us/acked, {t['acked']} acks,"
                     f" {t['effective']} effective faults")
 

@@ -98,7 +98,8 @@ def main_job(report):
             ("main: gzip, byte for byte", r"^gzip: \d+ lines came back.*$"),
             ("main: snappy, byte for byte", r"^snappy: \d+ lines came back.*$"),
             ("main: zstd, byte for byte", r"^zstd: \d+ lines came back.*$"),
-            ("main: every batch on disk has its codec", r"^.*batches.*zstd.*$|^.*zstd.*batches.*$")):
+            ("main: every batch on disk has its codec",
+             r"^.*batches.*zstd.*$|^.*zstd.*batches.*$")):
         found = re.search(pattern, text, re.MULTILINE)
         report.line(bool(found), sentence, found.group(0) if found else "not seen")
 

@@ -74,6 +74,23 @@ TEST(Trial, a_replay_that_lacks_a_choice_names_it_in_words) {
   EXPECT_EQ(again.divergence.find("0x"), std::string::npos) << again.divergence;
 }
 
+TEST(Trial, another_plan_under_a_recording_comes_to_its_end) {
+  proto::Scenario scenario = of_catalogue("process_crash");
+  TrialOptions recording;
+  recording.record_choices = true;
+  TrialResult original = run_trial(scenario, 6, recording);
+  std::vector<sim::Choice> choices = host::choices_of(host::make_trace(scenario, 6, "", original));
+  auto plan = fault::parse_plan("at 3s crash broker-1 for 300ms\n");
+  ASSERT_TRUE(plan.has_value());
+  TrialOptions replaying;
+  replaying.plan = *plan;
+  replaying.choices = &choices;
+  TrialResult other = run_trial(scenario, 6, replaying);
+  EXPECT_EQ(other.verdict, Verdict::pass);
+  EXPECT_EQ(other.kills, 1U);
+  EXPECT_NE(other.divergence, "");
+}
+
 TEST(Trial, a_scenario_with_a_plan_runs_just_that) {
   proto::Scenario scenario = of_catalogue("steady_load");
   scenario.mutable_faults()->add_plan("at 10s crash broker-1 for 500ms");
