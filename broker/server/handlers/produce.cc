@@ -188,9 +188,8 @@ base::Result<> Production::append() {
   // request is looked at: that keeps the order.
   ByShard<runtime::Future<Outcomes>> futures;
   for (const auto& [shard, appends] : far) {
-    futures[shard] = shard_.call<Outcomes>({shard}, [appends = appends](BrokerShard& there) {
-      return append_all_here(there, appends);
-    });
+    futures[shard] = shard_.call<Outcomes>(
+        {shard}, [theirs = appends](BrokerShard& there) { return append_all_here(there, theirs); });
   }
   for (const Append& append : own) put(append, append_here(shard_, append), open_);
   for (auto& [shard, future] : futures) {
@@ -231,8 +230,8 @@ base::Result<> Production::wait_committed() {
   const auto limit = runtime::milliseconds(std::max<int64_t>(0, asked_.timeout_ms - passed.ms()));
   ByShard<runtime::Future<Codes>> futures;
   for (const auto& [shard, open] : far_open_) {
-    futures[shard] = shard_.call<Codes>({shard}, [open = open, limit](BrokerShard& there) {
-      return wait_here(there, open, limit);
+    futures[shard] = shard_.call<Codes>({shard}, [theirs = open, limit](BrokerShard& there) {
+      return wait_here(there, theirs, limit);
     });
   }
   if (!open_.empty()) put(open_, wait_here(shard_, open_, limit));
