@@ -31,7 +31,37 @@ bool same_kind(const proto::Trace& trace, const scenarios::TrialResult& result) 
   return false;
 }
 
-int replay(const std::string& path) {
+// One line of a program of the trial: when, who, what.
+void print_log(int64_t at_ns, const std::string& node, std::string_view event,
+               std::span<const runtime::Field> fields) {
+  std::string line(event);
+  for (const runtime::Field& field : fields) {
+    line += "  " + std::string(field.name) + "=" + field.value;
+  }
+  std::printf("%12.6f  %-12s %s\n", static_cast<double>(at_ns) / 1e9, node.c_str(), line.c_str());
+}
+
+// One line per event of the world, with the numbers that sim/trace.h explains.
+void print_events(const scenarios::TrialResult& result) {
+  for (const sim::TraceEvent& event : result.trace) {
+    auto name = result.entity_names.find(event.entity);
+    char number[20];
+    std::snprintf(number, sizeof number, "%016" PRIx64, event.entity);
+    std::printf(
+        "%15.9f  %-12s %-16s %s  %" PRIu64 " %" PRIu64 "\n", static_cast<double>(event.at_ns) / 1e9,
+        result.node_names[event.node].c_str(), std::string(sim::to_string(event.kind)).c_str(),
+        name == result.entity_names.end() ? number : name->second.c_str(), event.a, event.b);
+  }
+}
+
+struct ReplayArguments {
+  std::string path;
+  bool log = false;
+  bool events = false;
+};
+
+int replay(const ReplayArguments& arguments) {
+  const std::string& path = arguments.path;
   auto trace = scenarios::host::read_trace(path);
   if (!trace) {
     std::fprintf(stderr, "verdict replay: %s\n", trace.error().detail.c_str());
@@ -57,7 +87,10 @@ int replay(const std::string& path) {
   options.plan = std::move(*plan);
   options.choices = &choices;
   options.exhibit = trace->exhibit();
+  if (arguments.log) options.log = print_log;
+  options.keep_trace = arguments.events;
   scenarios::TrialResult result = scenarios::run_trial(trace->scenario(), trace->seed(), options);
+  if (arguments.events) print_events(result);
   std::printf("scenario %s, recorded with seed %" PRIu64 "\n", trace->scenario().name().c_str(),
               trace->seed());
   for (const scenarios::Anomaly& anomaly : result.anomalies) {
@@ -85,10 +118,13 @@ int replay(const std::string& path) {
 }  // namespace
 
 void add_replay_command(CLI::App& app, int* exit_code) {
-  auto path = std::make_shared<std::string>();
+  auto arguments = std::make_shared<ReplayArguments>();
   CLI::App* command = app.add_subcommand("replay", "Runs a recorded trial again");
-  command->add_option("trace", *path, "A .trace file that `verdict run` wrote")->required();
-  command->callback([path, exit_code] { *exit_code = replay(*path); });
+  command->add_option("trace", arguments->path, "A .trace file that `verdict run` wrote")
+      ->required();
+  command->add_flag("--log", arguments->log, "Print what the programs log on their way");
+  command->add_flag("--events", arguments->events, "Print every event of the world");
+  command->callback([arguments, exit_code] { *exit_code = replay(*arguments); });
 }
 
 }  // namespace verdict::cli

@@ -131,7 +131,7 @@ runtime::KnobValues Trial::draw_knobs() {
 void Trial::build() {
   sim::Choices& choices = world_.kernel().choices();
   uint32_t shards_max = std::max<uint32_t>(1, scenario_.cluster().shards_max());
-  if (shards_max > 1 && draw(choices, "sharded", 3) == 1) {
+  if (shards_max > 1 && draw(choices, "sharded", 5) >= 3) {
     shards_ = 2 + static_cast<uint32_t>(draw(choices, "shards", shards_max - 1));
   }
   sim::NodeOptions broker;
@@ -155,7 +155,11 @@ void Trial::build() {
   load_.producers.resize(w.producers());
   load_.consumers.resize(w.consumers());
   load_.admins.resize(w.admins());
-  add_client("setup", [this](runtime::Node& n) { run_setup(n, load_); }, &setup_);
+  auto set_up = [this](runtime::Node& n) {
+    run_setup(n, load_);
+    setup_.ended = load_.topics_ready;
+  };
+  add_client("setup", set_up, &setup_);
   for (size_t i = 0; i < load_.producers.size(); ++i) {
     load_.producers[i].records_left = w.records() / w.producers();
     add_client(
@@ -279,7 +283,11 @@ TrialResult Trial::judge() {
   sim::Choices& choices = world_.kernel().choices();
   if (choices.divergence()) result.divergence = choices.describe(*choices.divergence());
   if (options_.record_choices) result.choices = world_.kernel().choices().recorded();
-  if (options_.keep_trace) result.trace = world_.kernel().trace();
+  if (options_.keep_trace) {
+    result.trace = world_.kernel().trace();
+    result.entity_names = choices.entity_names();
+    for (uint32_t i = 0; i < world_.node_count(); ++i) result.node_names.push_back(world_.name(i));
+  }
   if (!result.anomalies.empty()) {
     result.verdict = Verdict::fail;
   } else if (result.events > kEventsMax) {

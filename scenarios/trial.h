@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/base/hash_map.h"
 #include "fault/driver.h"
 #include "fault/plan.h"
 #include "scenarios/checks.h"
@@ -61,6 +62,8 @@ struct TrialResult {
   std::string divergence;
   std::vector<sim::Choice> choices;
   std::vector<sim::TraceEvent> trace;
+  base::OrderedMap<uint64_t, std::string> entity_names;  // of the trace, where there is one
+  std::vector<std::string> node_names;
 
   // 0 pass, 1 safety, 3 liveness, 125 no verdict.
   int exit_code() const;

@@ -104,6 +104,7 @@ class Choices {
   void name_entity(uint64_t entity, std::string_view text) {
     if (keeps_names_) entity_names_[entity] = text;
   }
+  const base::OrderedMap<uint64_t, std::string>& entity_names() const { return entity_names_; }
   // "net.latency of producer-1>broker-1:9092#3 out, number 17"; numbers where no name is known.
   std::string describe(const ChoiceKey& key) const;
 

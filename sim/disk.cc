@@ -176,7 +176,8 @@ void Disk::finish(Call& call) {
 void Disk::wait(Call& call, int64_t duration_ns) {
   CHECK(duration_ns > 0);
   if (slow_factor_ >= kSlowByFar) ++effects_.ops_slowed;
-  duration_ns *= static_cast<int64_t>(slow_factor_);
+  int64_t slowed_ns = duration_ns * static_cast<int64_t>(slow_factor_);
+  duration_ns = std::max(duration_ns, std::min(slowed_ns, Disk::kSlowWaitMaxNs));
   kernel_.schedule(kernel_.now_ns() + duration_ns, *events_,
                    event_argument(call.slot, call.generation));
   call.queue.wait_uncancellable();

@@ -156,6 +156,8 @@ class Disk final {
   void set_full(std::optional<uint64_t> free_bytes);
   // Every device operation takes `factor` times as long, and writes suspend.
   void set_slow(uint64_t factor);
+  // No operation takes longer because of it: a device that hangs is set_stalled().
+  static constexpr int64_t kSlowWaitMaxNs = 5'000'000'000;
   // Everything but cached reads hangs until it is released.
   void set_stalled(bool stalled);
   // Flips one durable bit of one file that matches; nullopt when no durable byte is there.

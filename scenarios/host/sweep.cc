@@ -1,6 +1,7 @@
 #include "scenarios/host/sweep.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -64,6 +65,15 @@ uint64_t cpu_ns(const rusage& usage) {
   return static_cast<uint64_t>(ns(usage.ru_utime) + ns(usage.ru_stime));
 }
 
+// What a trial frees it needs again at once: pages that go back to the kernel come back by faults.
+void keep_heap() {
+  constexpr int kKeepBytes = 64 << 20;
+  constexpr int kGrowBytes = 1 << 20;
+  mallopt(M_TRIM_THRESHOLD, kKeepBytes);
+  mallopt(M_MMAP_THRESHOLD, kKeepBytes);
+  mallopt(M_TOP_PAD, kGrowBytes);
+}
+
 class Sweep {
  public:
   explicit Sweep(const SweepOptions& options) : options_(options), next_(options.first_seed) {}
@@ -103,6 +113,7 @@ class Sweep {
     if (pid == 0) {
       dup2(output[1], STDERR_FILENO);
 #if !defined(__SANITIZE_ADDRESS__)
+      keep_heap();
       rlimit limit{options_.trial_bytes_max, options_.trial_bytes_max};
       setrlimit(RLIMIT_AS, &limit);
 #endif

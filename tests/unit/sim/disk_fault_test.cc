@@ -241,6 +241,10 @@ TEST(DiskFaults, a_slow_disk_takes_so_many_times_as_long) {
     write_ns = rig.kernel.now_ns() - start;
     ASSERT_TRUE(file->sync().has_value());
     sync_ns = rig.kernel.now_ns() - start - write_ns;
+    rig.disk->set_slow(1'000'000);
+    start = rig.kernel.now_ns();
+    ASSERT_TRUE(file->sync().has_value());
+    EXPECT_EQ(rig.kernel.now_ns(), start + Disk::kSlowWaitMaxNs);
     rig.disk->set_slow(1);
     start = rig.kernel.now_ns();
     ASSERT_TRUE(write_text(*file, 5, "bytes").has_value());
@@ -249,7 +253,7 @@ TEST(DiskFaults, a_slow_disk_takes_so_many_times_as_long) {
   EXPECT_GE(write_ns, 1000 * DiskOptions().cache_cost_ns);
   EXPECT_GE(sync_ns, 100 * kMs);
   EXPECT_LE(sync_ns, 5 * kSecond + kMs);
-  EXPECT_EQ(rig.disk->effects().ops_slowed, 2U);
+  EXPECT_EQ(rig.disk->effects().ops_slowed, 3U);
 }
 
 TEST(DiskFaults, a_stalled_disk_hangs_until_it_is_released) {
