@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Up to three minutes of trials over the catalogue, then a sample of them twice.
-#   VERDICT_TRIAL_SECONDS=180  VERDICT_FIRST_SEED=1  VERDICT_TRIALS=5000
+# The regressions, three minutes of trials over the catalogue, then a sample of them twice.
+#   VERDICT_TRIAL_SECONDS=180  VERDICT_FIRST_SEED=1  VERDICT_TRIALS=100000
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -8,7 +8,7 @@ verdict=build/release/verdict
 seconds=${VERDICT_TRIAL_SECONDS:-180}
 jobs=${VERDICT_JOBS:-$(nproc)}
 chunk=1000
-trials=${VERDICT_TRIALS:-5000}
+trials=${VERDICT_TRIALS:-100000}
 first=${VERDICT_FIRST_SEED:-1}
 passed=0 failed=0 began=$SECONDS seed=$first
 
@@ -21,6 +21,11 @@ count() {
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
+mapfile -t regressions < <("$verdict" list scenarios | grep -oE '^regression_[a-z_]+')
+"$verdict" run "${regressions[@]}" --seeds 1..50 -j "$jobs" --out build/runs >"$log" || true
+cat "$log"
+count "$log"
+
 while [ $((SECONDS - began)) -lt "$seconds" ] && [ $((seed - first)) -lt "$trials" ]; do
   "$verdict" run all --seeds "$seed..$((seed + chunk - 1))" -j "$jobs" --out build/runs \
     >"$log" || true
