@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "broker/runtime/exhibit.h"
 #include "scenarios/broker_program.h"
 #include "scenarios/host/sweep.h"
 #include "scenarios/host/trace_file.h"
@@ -98,6 +99,24 @@ base::Result<proto::Scenario> load_scenario(const std::string& name) {
   return scenarios::parse_scenario(text.str(), name);
 }
 
+// Says why when it does not.
+bool knows_exhibit(const std::string& name) {
+#if VERDICT_EXHIBITS
+  std::string names;
+  for (const runtime::ExhibitInfo& info : runtime::kExhibits) {
+    if (info.name == name) return true;
+    names += (names.empty() ? "" : ", ") + std::string(info.name);
+  }
+  std::fprintf(stderr, "verdict run: no exhibit '%s'; there are %s\n", name.c_str(), names.c_str());
+#else
+  std::fprintf(stderr,
+               "verdict run: exhibit %s: exhibits are not compiled into this binary; build it with "
+               "`./dev build exhibits` and use build/exhibits/verdict\n",
+               name.c_str());
+#endif
+  return false;
+}
+
 class Run {
  public:
   explicit Run(const RunArguments& arguments) : arguments_(arguments) {}
@@ -108,14 +127,7 @@ class Run {
                    arguments_.seeds.c_str());
       return kExitUsage;
     }
-#if !VERDICT_EXHIBITS
-    if (!arguments_.exhibit.empty()) {
-      std::fprintf(stderr,
-                   "verdict run: exhibits are not compiled into this binary; build it with "
-                   "`./dev build exhibits` and use build/exhibits/verdict\n");
-      return kExitUsage;
-    }
-#endif
+    if (!arguments_.exhibit.empty() && !knows_exhibit(arguments_.exhibit)) return kExitUsage;
     started_ = Clock::now();
     for (const std::string& name : arguments_.scenarios) {
       if (!run_one(name)) return kExitUsage;
@@ -265,13 +277,15 @@ class Run {
       print_json();
       return;
     }
-    std::printf("\n%-20s %7s %6s %6s %9s %9s %10s %8s %8s %9s %7s\n", "scenario", "trials",
-                "failed", "none", "trials/s", "events/s", "us/acked", "acked", "effect", "2 kills",
-                "shards");
+    std::printf("\n%-32s %7s %6s %5s %8s %9s %8s %9s %8s %9s %8s %8s %7s\n", "scenario", "trials",
+                "failed", "none", "trials/s", "events/s", "us/acked", "acks", "enough", "effective",
+                "effect", "2 kills", "shards");
     for (const auto& [name, t] : totals_) print_row(name, t);
     if (totals_.size() > 1) print_row("all", all_);
-    std::printf("per CPU second and core; acked: share of trials with %" PRIu64
-                " acked records; effect: share of those with faults in which one had an effect\n",
+    std::printf("per CPU second and core; enough: share of trials with %" PRIu64
+                " acked records; effective: faults that changed something; effect: share of the "
+                "trials with faults in which one did; 2 kills: share with two or more crashes or "
+                "power losses of a running broker; shards: share with two or more\n",
                 kAckFloor);
     if (all_.excused > 0) {
       std::printf("%" PRIu64
@@ -284,7 +298,10 @@ class Run {
     for (size_t i = 0; i < declared.size() && i < probes_.size(); ++i) {
       if (probes_[i] == 0) unreached += " " + std::string(declared[i]->name);
     }
-    if (!unreached.empty()) std::printf("probes never reached:%s\n", unreached.c_str());
+    // Fewer trials are not expected to reach them all.
+    constexpr uint64_t kTrialsForAllProbes = 500;
+    if (!unreached.empty() && all_.trials >= kTrialsForAllProbes)
+      std::printf("probes never reached:%s\n", unreached.c_str());
     std::printf("hash of all %016" PRIx64 ", %.1f s, %.1f MB touched per trial\n", hash_, seconds(),
                 ratio(all_.touched_bytes, all_.trials) / 1e6);
     std::printf("%" PRIu64 " passed, %" PRIu64 " failed\n", all_.passed,
@@ -293,14 +310,14 @@ class Run {
 
   static void print_row(const std::string& name, const Totals& t) {
     double cpu_s = static_cast<double>(t.cpu_ns) / 1e9;
-    std::printf("%-20s %7" PRIu64 " %6" PRIu64 " %6" PRIu64
-                " %9.1f %9.0f %10.1f %7.1f%% %7.1f%% "
-                "%8.1f%% %6.1f%%\n",
+    std::printf("%-32s %7" PRIu64 " %6" PRIu64 " %5" PRIu64 " %8.1f %9.0f %8.1f %9" PRIu64
+                " %7.1f%% %9" PRIu64 " %7.1f%% %7.1f%% %6.1f%%\n",
                 name.c_str(), t.trials, t.failed, t.no_verdict,
                 static_cast<double>(t.trials) / cpu_s, static_cast<double>(t.events) / cpu_s,
-                cpu_s * 1e6 / static_cast<double>(std::max<uint64_t>(1, t.acked)),
-                100 * ratio(t.enough_acks, t.trials), 100 * ratio(t.with_effect, t.with_faults),
-                100 * ratio(t.two_kills, t.trials), 100 * ratio(t.sharded, t.trials));
+                cpu_s * 1e6 / static_cast<double>(std::max<uint64_t>(1, t.acked)), t.acked,
+                100 * ratio(t.enough_acks, t.trials), t.effective,
+                100 * ratio(t.with_effect, t.with_faults), 100 * ratio(t.two_kills, t.trials),
+                100 * ratio(t.sharded, t.trials));
   }
 
   static json to_json(const Totals& t) {

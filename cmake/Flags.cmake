@@ -53,6 +53,14 @@ else()
   add_compile_definitions(VERDICT_EXHIBITS=0)
 endif()
 
+# A buffer that is written after it was frozen is found where it is released.
+if(CMAKE_BUILD_TYPE MATCHES "^(Debug|Asan)$")
+  add_compile_definitions(VERDICT_SLICE_GUARD)
+endif()
+
+# A sweep forks for every trial: what the parent has bound no child binds again.
+add_link_options(-Wl,-z,now)
+
 # Helpers that are used when present and never required.
 find_program(VERDICT_CCACHE ccache)
 if(VERDICT_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)

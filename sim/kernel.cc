@@ -352,10 +352,4 @@ uint64_t Kernel::trace_hash() const {
   return joined;
 }
 
-uint64_t Kernel::event_count() const {
-  uint64_t count = 0;
-  for (const auto& node : nodes_) count += node->events;
-  return count;
-}
-
 }  // namespace verdict::sim

@@ -77,7 +77,6 @@ struct KernelNode {
   uint64_t exits = 0;      // incarnations that came to their own end
   NodeClock clock;
   TraceHash hash;
-  uint64_t events = 0;
 };
 
 class Kernel;
@@ -180,7 +179,7 @@ class Kernel final : public runtime::Scheduler {
   void record(KernelNode& node, EventKind kind, uint64_t entity, uint64_t a, uint64_t b) {
     if (!options_.hash_trace) return;
     node.hash.add(now_ns_, kind, entity, a, b);
-    ++node.events;
+    ++event_count_;
     if (keep_trace_) [[unlikely]] {
       trace_.push_back({now_ns_, kind, node.index, entity, a, b});
     }
@@ -191,7 +190,7 @@ class Kernel final : public runtime::Scheduler {
   }
   const std::vector<TraceEvent>& trace() const { return trace_; }
   uint64_t trace_hash() const;
-  uint64_t event_count() const;
+  uint64_t event_count() const { return event_count_; }
 
   // ---- Scheduler
   runtime::Instant now(const runtime::Tasks& tasks) override;
@@ -242,6 +241,7 @@ class Kernel final : public runtime::Scheduler {
   std::unique_ptr<Closures> closures_;
   std::vector<std::unique_ptr<EventTarget>> retired_;
   std::vector<base::UniqueFunction<void()>> kills_;
+  uint64_t event_count_ = 0;
   bool keep_trace_ = false;
   std::vector<TraceEvent> trace_;
 };

@@ -113,10 +113,10 @@ class Sweep {
     if (pid == 0) {
       dup2(output[1], STDERR_FILENO);
 #if !defined(__SANITIZE_ADDRESS__)
-      keep_heap();
       rlimit limit{options_.trial_bytes_max, options_.trial_bytes_max};
       setrlimit(RLIMIT_AS, &limit);
 #endif
+      keep_heap();
       rlimit core{0, 0};
       setrlimit(RLIMIT_CORE, &core);
       write_fully(report[1], run_seed(*scenario, seed, options_.exhibit).SerializeAsString());

@@ -51,15 +51,6 @@ proto::Trace make_trace(const proto::Scenario& scenario, uint64_t seed, const st
     CHECK(choice.key.k == static_cast<uint64_t>(run->values_size()));
     run->add_values(choice.value);
   }
-  for (const sim::TraceEvent& event : result.trace) {
-    proto::Event* out = trace.add_log();
-    out->set_at_ns(event.at_ns);
-    out->set_kind(static_cast<uint32_t>(event.kind));
-    out->set_node(event.node);
-    out->set_entity(event.entity);
-    out->set_a(event.a);
-    out->set_b(event.b);
-  }
   return trace;
 }
 
