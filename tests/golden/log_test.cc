@@ -142,6 +142,7 @@ TEST(GoldenLog, every_partition_opens_as_cleanly_stopped_and_reads_back_byte_by_
       ++opened;
     }
   });
+  testing::Test::RecordProperty("partitions", static_cast<int>(opened));
   EXPECT_EQ(opened, all.size());
 }
 

@@ -262,6 +262,7 @@ void expect_equal(const MetadataImage& image, const Model& model) {
 TEST(MetaGolden, the_image_of_a_nodes_log_is_what_kafkas_dump_says) {
   const Replayed replayed = replay(read_file("single.log"));
   const Model model = model_of("single.txt");
+  RecordProperty("records", static_cast<int>(replayed.records));
   EXPECT_GT(replayed.records, uint64_t{2000});
   EXPECT_EQ(replayed.image.topics().size(), size_t{84});
   EXPECT_EQ(replayed.image.next_producer_id(), 1000);

@@ -153,6 +153,8 @@ TEST(RecordGolden, every_batch_and_record_is_what_kafkas_reader_printed) {
     }
     ASSERT_EQ(next, lines.size());
   }
+  RecordProperty("batches", static_cast<int>(batches_seen));
+  RecordProperty("records", static_cast<int>(records_seen));
   EXPECT_GT(batches_seen, 500U);
   EXPECT_GT(records_seen, 15'000U);
 }

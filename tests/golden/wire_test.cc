@@ -120,6 +120,7 @@ const std::map<int16_t, std::pair<Check, Check>> kChecks = {
 
 TEST(WireGolden, every_recorded_exchange_decodes_and_encodes_to_the_same_bytes) {
   std::map<std::pair<int16_t, int16_t>, int> covered;
+  RecordProperty("exchanges", static_cast<int>(exchanges().size()));
   for (const Exchange& one : exchanges()) {
     SCOPED_TRACE(place(one));
     ASSERT_TRUE(kChecks.contains(one.api));
@@ -226,6 +227,9 @@ TEST(WireGolden, every_record_of_kafkas_metadata_log_decodes_and_encodes_to_the_
     ASSERT_TRUE(again) << again.error().to_string();
     EXPECT_EQ(again->flatten().text(), value.text());
   }
+  int values = 0;
+  for (const auto& [kind, count] : covered) values += count;
+  RecordProperty("values", values);
   for (const int type : {0, 2, 3, 4, 5, 9, 12, 15, 17, 20, 23, 24, 27, 28}) {
     EXPECT_GT((covered[{"metadata", type}]), 0) << type;
   }
