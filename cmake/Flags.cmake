@@ -30,6 +30,7 @@ add_compile_options(
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   add_compile_options(
     -Wno-gnu-statement-expression-from-macro-expansion  # TRY; g++ is content with __extension__
+    -Wno-deprecated-declarations       # std::stable_sort of g++ 12's library uses one
     -Wno-sign-conversion)              # part of -Wconversion here, but not with g++ in C++
 else()
   # -fPIC alone would forbid g++ to inline functions that a shared library might replace.

@@ -13,7 +13,7 @@ CLEAN_TEST_SECONDS = 30 * 60
 
 def run(*command, **options):
     done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
-    return done.returncode, done.stdout + done.stderr
+    return done.returncode, done.stderr + done.stdout
 
 
 def tail(text):
@@ -29,7 +29,7 @@ def forward(report, prefix, status, text):
         if not found:
             continue
         count += 1
-        name, _, figure = found.group(2).partition("  ")
+        name, _, figure = found.group(2).removeprefix(prefix + " ").partition("  ")
         report.line(found.group(1) == "ok", f"{prefix}: {name}", figure.strip())
     report.line(status == 0 and count > 0, f"{prefix}: as a whole",
                 f"{count} lines, exit code {status}, {tail(text)}")
