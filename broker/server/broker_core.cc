@@ -364,10 +364,12 @@ void BrokerCore::checkpoint_loop() {
   }
 }
 
-// Folders go a while after they were marked, as in Kafka (file.delete.delay.ms).
+// Folders go a while after they were marked, as in Kafka (log.segment.delete.delay.ms).
 void BrokerCore::removal_loop() {
-  constexpr runtime::Duration kDelay = runtime::seconds(60);
-  while (marked_.wait(runtime::Instant::never()) && node_.clock.sleep(kDelay)) {
+  constexpr int64_t kDelayMaxMs = 365LL * 86'400'000;  // a longer one than any clock has to carry
+  const runtime::Duration delay =
+      runtime::milliseconds(std::min(shard_.config().file_delete_delay_ms, kDelayMaxMs));
+  while (marked_.wait(runtime::Instant::never()) && node_.clock.sleep(delay)) {
     marked_.reset();
     runtime::LockGuard lock(directory_mutex_);
     if (auto removed = directory_->remove_marked(); !removed) return fail(removed.error());

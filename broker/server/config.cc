@@ -292,6 +292,7 @@ void fill_numbers(const Given& given, Config& config) {
   config.replication_factor_standard =
       static_cast<int16_t>(given.number("default.replication.factor"));
   config.auto_create_topics = given.flag("auto.create.topics.enable");
+  config.file_delete_delay_ms = given.number("log.segment.delete.delay.ms");
   config.recovery_checkpoint_interval_ms = given.number("log.flush.offset.checkpoint.interval.ms");
   config.high_watermark_checkpoint_interval_ms =
       given.number("replica.high.watermark.checkpoint.interval.ms");

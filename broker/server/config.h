@@ -45,6 +45,7 @@ struct Config {
   int32_t partitions_standard = 1;
   int16_t replication_factor_standard = 1;
   bool auto_create_topics = true;
+  int64_t file_delete_delay_ms = 60'000;  // log.segment.delete.delay.ms
 
   // ---- storage
   int64_t recovery_checkpoint_interval_ms = 60'000;

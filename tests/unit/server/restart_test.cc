@@ -1,5 +1,6 @@
 // What outlives a broker: a stop in good order, a crash, a power loss, a disk that fails.
 
+#include <algorithm>
 #include <set>
 
 #include "broker/server/probes.h"
@@ -200,6 +201,32 @@ TEST(Restarts, a_failed_sync_ends_the_broker_and_acknowledges_nothing) {
     ASSERT_FALSE(all.empty());
     EXPECT_EQ(all[0].value, "safe");
   });
+}
+
+TEST(Restarts, folders_of_deleted_topics_go_after_the_delay_that_was_set) {
+  for (const auto& [setting, stays_s] : {std::pair{"log.segment.delete.delay.ms=2000", 2},
+                                         std::pair{"log.segment.delete.delay.ms=60000", 60}}) {
+    BrokerRig rig({.settings = {setting}});
+    rig.start();
+    rig.run([](Client& client) {
+      client.create("t");
+      client.produce("t", 0, batch_of({"a"}));
+      wire::DeleteTopicsRequest request;
+      request.topics.emplace_back().name = "t";
+      client.ask<wire::DeleteTopicsResponse>(request, 6);
+    });
+    auto marked = [&rig] {
+      const auto paths = rig.world.disk(rig.broker_node).paths();
+      return std::ranges::count_if(paths,
+                                   [](const std::string& p) { return p.ends_with("-delete/"); });
+    };
+    const int64_t deleted_ns = rig.world.now_ns();
+    rig.world.run_until(deleted_ns + (stays_s - 1) * kSecond);
+    EXPECT_EQ(marked(), 1) << setting;
+    rig.world.run_until(deleted_ns + (stays_s + 1) * kSecond);
+    EXPECT_EQ(marked(), 0) << setting;
+    rig.stop();
+  }
 }
 
 TEST(Restarts, a_damaged_partition_goes_offline_by_name_and_the_others_serve) {
