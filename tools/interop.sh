@@ -94,10 +94,11 @@ assert listed["controllerid"] == listed["brokers"][0]["id"], listed
 print("1 broker, controller", listed["controllerid"], "and", len(listed["topics"]), "topics")'
 }
 
+# Batches wait until they are full: packing a few words makes them no smaller, and they go plain.
 kcat_text() {  # kcat_text TOPIC CODEC OPTION...
   local topic=$1 codec=$2
   shift 2
-  k -q -P -t "$topic" -p 0 -z "$codec" -X linger.ms=20 "$@" -l "$work/text"
+  k -q -P -t "$topic" -p 0 -z "$codec" -X linger.ms=1000 "$@" -l "$work/text"
   k -q -C -t "$topic" -p 0 -o beginning -e >"$work/back"
   cmp "$work/text" "$work/back"
   echo "$(wc -l <"$work/back") lines byte for byte"

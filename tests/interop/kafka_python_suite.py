@@ -32,7 +32,7 @@ def create(name, partitions=1, configs=None):
 def round_trip(codec):
     """Sends numbered records with a codec and reads them back from their partition."""
     topic = f"kafka-python-{codec or 'none'}"   # the script looks at its batches on disk
-    producer = KafkaProducer(bootstrap_servers=BOOTSTRAP, compression_type=codec, linger_ms=20,
+    producer = KafkaProducer(bootstrap_servers=BOOTSTRAP, compression_type=codec, linger_ms=1000,
                              acks="all")
     values = [b"%s value %d of %s" % (RUN.encode(), i, topic.encode()) for i in range(RECORDS)]
     sent = [producer.send(topic, value, key=b"k%d" % i, headers=[("n", b"%d" % i)])
