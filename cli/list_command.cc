@@ -34,7 +34,7 @@ std::vector<Entry> entries(const std::string& what) {
       list.push_back({std::string(check.name), std::string(check.text)});
     }
   } else if (what == "probes") {
-    for (const runtime::Probe* probe : scenarios::broker_probes()) {
+    for (const runtime::Probe* probe : scenarios::declared_probes()) {
       list.push_back({std::string(probe->name), ""});
     }
   } else {

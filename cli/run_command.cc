@@ -293,7 +293,7 @@ class Run {
                   "their scenario allows: none of them was ever synced\n",
                   all_.excused);
     }
-    auto declared = scenarios::broker_probes();
+    auto declared = scenarios::declared_probes();
     std::string unreached;
     for (size_t i = 0; i < declared.size() && i < probes_.size(); ++i) {
       if (probes_[i] == 0) unreached += " " + std::string(declared[i]->name);
@@ -345,7 +345,7 @@ class Run {
     json out = {{"schema", "verdict.sweep/1"}, {"exit_code", worst()}, {"seconds", seconds()}};
     out["all"] = to_json(all_);
     for (const auto& [name, t] : totals_) out["scenarios"][name] = to_json(t);
-    auto declared = scenarios::broker_probes();
+    auto declared = scenarios::declared_probes();
     for (size_t i = 0; i < declared.size() && i < probes_.size(); ++i) {
       out["probes"][std::string(declared[i]->name)] = probes_[i];
     }

@@ -3,10 +3,12 @@
 #include <memory>
 
 #include "broker/base/check.h"
+#include "broker/client/probes.h"
 #include "broker/log/knobs.h"
 #include "broker/log/probes.h"
 #include "broker/meta/probes.h"
 #include "broker/replica/probes.h"
+#include "broker/rpc/probes.h"
 #include "broker/server/broker.h"
 #include "broker/server/limits.h"
 #include "broker/server/probes.h"
@@ -42,12 +44,14 @@ std::vector<const runtime::Knob*> broker_knobs() {
   return all;
 }
 
-std::vector<const runtime::Probe*> broker_probes() {
+std::vector<const runtime::Probe*> declared_probes() {
   std::vector<const runtime::Probe*> all;
   for (const runtime::Probe& probe : log::kProbes) all.push_back(&probe);
   for (const runtime::Probe& probe : meta::kProbes) all.push_back(&probe);
   for (const runtime::Probe& probe : replica::kProbes) all.push_back(&probe);
   for (const runtime::Probe& probe : server::kProbes) all.push_back(&probe);
+  for (const runtime::Probe& probe : rpc::kProbes) all.push_back(&probe);
+  for (const runtime::Probe& probe : client::kProbes) all.push_back(&probe);
   return all;
 }
 

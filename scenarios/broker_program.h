@@ -29,7 +29,8 @@ class BrokerProgram {
 
 // Everything that the broker's rooms declare.
 std::vector<const runtime::Knob*> broker_knobs();
-std::vector<const runtime::Probe*> broker_probes();
+// Those of the clients too: what a trial runs.
+std::vector<const runtime::Probe*> declared_probes();
 // Probes at which a crash is worth more than at a random time.
 std::vector<std::string> aim_probes();
 

@@ -274,7 +274,7 @@ TrialResult Trial::judge() {
   result.outcomes = driver_->outcomes();
   result.kills = driver_->kills();
   for (const fault::Outcome& outcome : result.outcomes) result.effective += outcome.effective;
-  for (const runtime::Probe* probe : broker_probes()) {
+  for (const runtime::Probe* probe : declared_probes()) {
     result.probes.push_back({probe->name, world_.probe_count(*probe)});
   }
   CheckRules rules;
