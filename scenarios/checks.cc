@@ -233,6 +233,15 @@ void stuck(const History& history, const CheckRules&, std::vector<Anomaly>& out)
   }
 }
 
+// Where nothing is injected a client never has to try again: retries would hide a lost answer.
+void unanswered(const History& history, const CheckRules&, std::vector<Anomaly>& out) {
+  if (history.unanswered() == 0) return;
+  add(out, {"unanswered", Severity::liveness, "clients",
+            std::to_string(history.unanswered()) +
+                " connections timed out or broke with requests open while nothing was wrong",
+            0});
+}
+
 constexpr auto kChecks = std::to_array<Check>({
     {"lost-write", "every acknowledged record is there at its offset", lost_write},
     {"duplicate", "a record of an idempotent producer is there once", duplicate},
@@ -245,6 +254,7 @@ constexpr auto kChecks = std::to_array<Check>({
     {"nonmonotonic-poll", "a reader's offsets only grow", nonmonotonic_poll},
     {"producer-id-reuse", "no producer id is given twice", producer_id_reuse},
     {"lost-topic", "acknowledged topics, ids, configs and deletions survive", lost_topic},
+    {"unanswered", "without faults, and after healing, every request is answered", unanswered},
     {"stuck", "after healing the cluster serves in time", stuck},
 });
 

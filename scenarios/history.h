@@ -116,6 +116,8 @@ class History {
   void note_seen(TopicSeen seen) { seen_.push_back(std::move(seen)); }
   // Something that had to happen after healing did not.
   void note_stuck(std::string what) { stuck_.push_back(std::move(what)); }
+  // Connections that timed out or broke with requests open while nothing was wrong.
+  void note_unanswered(uint64_t connections) { unanswered_ += connections; }
 
   std::vector<Sent>& sent() { return sent_; }
   const std::vector<Sent>& sent() const { return sent_; }
@@ -138,6 +140,7 @@ class History {
   std::vector<TopicFact>& topics() { return topics_; }
   const std::vector<TopicSeen>& seen() const { return seen_; }
   const std::vector<std::string>& stuck() const { return stuck_; }
+  uint64_t unanswered() const { return unanswered_; }
   uint64_t acked_count() const { return acked_; }
 
  private:
@@ -152,6 +155,7 @@ class History {
   std::vector<TopicFact> topics_;
   std::vector<TopicSeen> seen_;
   std::vector<std::string> stuck_;
+  uint64_t unanswered_ = 0;
   uint64_t acked_ = 0;
 };
 

@@ -4,6 +4,7 @@
 
 #include "broker/base/check.h"
 #include "broker/base/hash.h"
+#include "broker/rpc/probes.h"
 #include "fault/swarm.h"
 #include "scenarios/broker_program.h"
 #include "scenarios/loss.h"
@@ -20,7 +21,8 @@ constexpr int64_t kMillisecond = 1'000'000;
 constexpr int64_t kSetUpNs = 2 * kSecond;    // faults begin after that
 constexpr int64_t kSettleNs = 10 * kSecond;  // from healing until clients are no longer waited for
 constexpr uint64_t kDiskBytes = 64ULL << 30;
-constexpr uint64_t kEventsMax = 20'000'000;  // an endless loop of events is no verdict
+constexpr uint64_t kWindowMinBytes = 2 * 1024;  // below a full batch: writes are taken in parts
+constexpr uint64_t kEventsMax = 20'000'000;     // an endless loop of events is no verdict
 
 // Draws of the trial itself, by name, so that one more of them moves no other.
 uint64_t draw(sim::Choices& choices, std::string_view name, uint64_t bound) {
@@ -73,6 +75,8 @@ class Trial final : public fault::Stage, public sim::Watcher {
   runtime::KnobValues draw_knobs();
   fault::Plan draw_plan();
   bool clients_ended() const;
+  // Connections of all clients together that ended with requests open; a time-out ends one too.
+  uint64_t unanswered() const { return world_.probe_count(rpc::kProbeLostWithOpenRequests); }
   void run_safety();
   void run_liveness();
   TrialResult judge();
@@ -94,11 +98,13 @@ class Trial final : public fault::Stage, public sim::Watcher {
   Load::Client setup_{.name = "setup"};
   Load::Client auditor_{.name = "auditor"};
   uint32_t auditor_node_ = 0;
+  uint64_t unanswered_excused_ = 0;  // while faults were injected
 };
 
 sim::WorldOptions Trial::world_options(uint64_t seed) {
   sim::WorldOptions options;
   options.kernel.seed = seed;
+  options.net.window_min_bytes = kWindowMinBytes;
   return options;
 }
 
@@ -250,10 +256,12 @@ void Trial::run_liveness() {
     client.client->ended = true;
     world_.crash(node);
   }
+  if (!driver_->plan().faults.empty()) unanswered_excused_ = unanswered();
   load_.audit_deadline_ns = deadline;
   world_.boot(auditor_node_, [this](runtime::Node& n) { run_auditor(n, load_); });
   world_.run_until(deadline,
                    [this] { return load_.audit_done || world_.event_count() > kEventsMax; });
+  history_.note_unanswered(unanswered() - unanswered_excused_);
   if (!load_.audit_done) {
     history_.note_stuck("the final re-read was not complete " + std::to_string(bound / kSecond) +
                         " s after healing");

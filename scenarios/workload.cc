@@ -21,7 +21,9 @@ using runtime::Node;
 using record::Codec;
 constexpr std::array kCodecs = {Codec::none, Codec::none,   Codec::none, Codec::none,
                                 Codec::gzip, Codec::snappy, Codec::lz4,  Codec::zstd};
-constexpr size_t kOutstandingMax = 200;  // records of one producer without outcome
+constexpr size_t kOutstandingMax = 200;       // records of one producer without outcome
+constexpr uint64_t kSmallBufferOneIn = 8;     // lives of producers
+constexpr size_t kRecordOverheadBytes = 200;  // more than key, record and batch add to a value
 
 // False when the client is asked to stop.
 bool wait_for_topics(Node& node, const Load& load) {
@@ -111,6 +113,10 @@ class ProducerLife {
     options.batch_bytes = 1 + dice_.below(4'000);
     options.max_in_flight = 1 + static_cast<uint32_t>(dice_.below(5));
     options.delivery_timeout = runtime::seconds(dice_.between(4, 20));
+    if (dice_.below(kSmallBufferOneIn) == 0) {
+      // Holds one of the largest records, so that nothing is refused for its size alone.
+      options.buffer_bytes = 2 * kRecordOverheadBytes + w.value_bytes_max() + dice_.below(2'000);
+    }
     return options;
   }
   Acks acks() const { return static_cast<Acks>(static_cast<int8_t>(options_.acks)); }

@@ -138,20 +138,42 @@ std::vector<BrokerInfo> Cluster::brokers() const {
   return all;
 }
 
+namespace {
+
+wire::MetadataRequest metadata_request(const std::optional<std::vector<std::string>>& topics,
+                                       bool create_missing) {
+  wire::MetadataRequest request;
+  request.allow_auto_topic_creation = create_missing;
+  if (topics) {
+    request.topics.emplace();
+    for (const std::string& name : *topics) request.topics->push_back({.name = name});
+  }
+  return request;
+}
+
+}  // namespace
+
 Result<> Cluster::refresh(const std::vector<std::string>& topics, Instant deadline) {
   TRY(metadata(topics, deadline));
   return {};
 }
 
+Result<> Cluster::refresh_once(const std::vector<std::string>& topics) {
+  const auto response = any_peer().call<wire::MetadataResponse>(
+      metadata_request(topics, options_.create_missing_topics), kSpeakMetadata.min,
+      kSpeakMetadata.max, request_deadline(Instant::never()));
+  if (!response) {
+    ++next_any_;
+    return std::unexpected(response.error());
+  }
+  learn(*response);
+  return {};
+}
+
 Result<wire::MetadataResponse> Cluster::metadata(
     const std::optional<std::vector<std::string>>& topics, Instant deadline) {
-  wire::MetadataRequest request;
-  request.allow_auto_topic_creation = options_.create_missing_topics;
-  if (topics) {
-    request.topics.emplace();
-    for (const std::string& name : *topics) request.topics->push_back({.name = name});
-  }
-  auto response = TRY(call_any<wire::MetadataResponse>(request, kSpeakMetadata, deadline));
+  auto response = TRY(call_any<wire::MetadataResponse>(
+      metadata_request(topics, options_.create_missing_topics), kSpeakMetadata, deadline));
   learn(response);
   return response;
 }

@@ -106,6 +106,9 @@ class Cluster {
   // Asks the brokers it knows, then the bootstrap ones, until one answers; with back-off between
   // rounds. timed_out, cancelled.
   base::Result<> refresh(const std::vector<std::string>& topics, runtime::Instant deadline);
+  // The same with one request to one broker, the next one after a failure; no longer than the
+  // request's time-out.
+  base::Result<> refresh_once(const std::vector<std::string>& topics);
   // The whole answer to a Metadata request (nothing: all topics), and what refresh() does.
   base::Result<wire::MetadataResponse> metadata(
       const std::optional<std::vector<std::string>>& topics, runtime::Instant deadline);

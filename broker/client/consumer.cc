@@ -81,10 +81,16 @@ class ConsumerCore : public runtime::ShardBound {
     std::vector<Asked> asked;
     Result<Slices> body;
   };
+  // What ListOffsets told, one for each that was asked.
+  struct Starts {
+    std::vector<Asked> asked;
+    std::vector<ListedOffset> listed;
+  };
   using Data = wire::FetchResponse::PartitionData;
 
-  Result<bool> resolve_starts(Instant deadline, Instant& wake, PollResult& result);
-  Result<bool> learn_leaders(Instant deadline, Instant& wake);
+  void ask_starts(Instant& wake);
+  void take_starts(PollResult& result);
+  void ask_leaders(Instant& wake);
   // Sends what can be sent; the instant at which more may be.
   Instant send_fetches(Instant now);
   bool send_fetch(int32_t node, rpc::Peer& peer, const std::vector<TopicPartition>& wanted);
@@ -105,7 +111,10 @@ class ConsumerCore : public runtime::ShardBound {
   base::OrderedMap<TopicPartition, Partition> partitions_;
   base::OrderedMap<int32_t, Lane> lanes_;
   std::deque<Arrived> answers_;  // at most one per broker
+  bool starts_out_ = false;      // asked for, until taken
+  std::optional<Starts> starts_;
   bool metadata_wanted_ = false;
+  bool lookup_out_ = false;
   uint32_t lookups_ = 0;  // of metadata since the last good answer
   Instant next_lookup_;
   std::string last_trouble_;
@@ -182,21 +191,22 @@ Result<PollResult> ConsumerCore::poll(Instant deadline) {
       answers_.pop_front();
       take(std::move(arrived), result);
     }
+    take_starts(result);
     Instant wake = std::min(deadline, send_fetches(node_.clock.now()));
     if (!result.empty()) return result;
-    const bool moved = TRY(resolve_starts(deadline, wake, result));
-    const bool learned = TRY(learn_leaders(deadline, wake));
-    if (moved || learned) continue;
+    ask_starts(wake);
+    ask_leaders(wake);
     const auto woken = runtime::wait_for(arrived_, wake);
     if (!woken && woken.error().code == Errc::cancelled) return std::unexpected(woken.error());
     if (!woken && node_.clock.now() >= deadline) return result;
   }
 }
 
-// Finds the positions of partitions that begin at the earliest or latest offset; whether there is
-// something new to do. Lowers `wake` to when to try again.
-Result<bool> ConsumerCore::resolve_starts(Instant deadline, Instant& wake, PollResult& result) {
+// Asks for the positions of partitions that begin at the earliest or latest offset. Lowers `wake`
+// to when to try again.
+void ConsumerCore::ask_starts(Instant& wake) {
   std::vector<OffsetQuery> queries;
+  std::vector<Asked> asked;
   for (const auto& [at, partition] : partitions_) {
     if (partition.position || partition.paused) continue;
     if (!cluster_.leader(at)) metadata_wanted_ = true;
@@ -204,13 +214,32 @@ Result<bool> ConsumerCore::resolve_starts(Instant deadline, Instant& wake, PollR
       wake = std::min(wake, partition.retry_at);
     } else if (cluster_.leader(at)) {
       queries.push_back({.at = at, .timestamp_ms = partition.start.offset});
+      asked.push_back({.at = at, .moves = partition.moves});
     }
   }
-  if (queries.empty()) return false;
-  const auto listed =
-      TRY(cluster_.list_offsets_once(queries, static_cast<int8_t>(options_.isolation), deadline));
-  for (const ListedOffset& one : listed) {
-    Partition& partition = partitions_.at(one.at);
+  if (queries.empty() || starts_out_) return;
+  starts_out_ = true;
+  cluster_.nursery().spawn(
+      "client.starts", [this, queries = std::move(queries), asked = std::move(asked)]() mutable {
+        auto listed = cluster_.list_offsets_once(queries, static_cast<int8_t>(options_.isolation),
+                                                 Instant::never());
+        if (!listed) return;  // cancelled: the consumer stops
+        CHECK(listed->size() == asked.size());
+        starts_ = Starts{std::move(asked), std::move(*listed)};
+        arrived_.set();
+      });
+}
+
+void ConsumerCore::take_starts(PollResult& result) {
+  if (!starts_) return;
+  CHECK(starts_out_);
+  starts_out_ = false;
+  const Starts starts = *std::exchange(starts_, std::nullopt);
+  for (size_t i = 0; i < starts.listed.size(); ++i) {
+    const ListedOffset& one = starts.listed[i];
+    const auto known = partitions_.find(one.at);
+    if (known == partitions_.end() || known->second.moves != starts.asked[i].moves) continue;
+    Partition& partition = known->second;
     if (one.error_code != 0) {
       take_error(one.at, partition, one.error_code, result);
     } else {
@@ -219,29 +248,29 @@ Result<bool> ConsumerCore::resolve_starts(Instant deadline, Instant& wake, PollR
       partition.position = {.offset = std::max<int64_t>(one.offset, 0)};
     }
   }
-  return true;
 }
 
-// Asks for metadata if they are wanted and it is time; whether there is something new to do.
-Result<bool> ConsumerCore::learn_leaders(Instant deadline, Instant& wake) {
-  if (!metadata_wanted_) return false;
+// Asks for metadata if they are wanted and it is time. Lowers `wake` to when it will be.
+void ConsumerCore::ask_leaders(Instant& wake) {
+  if (!metadata_wanted_ || lookup_out_) return;
   if (node_.clock.now() < next_lookup_) {
     wake = std::min(wake, next_lookup_);
-    return false;
+    return;
   }
   std::vector<std::string> topics;
   for (const auto& [at, partition] : partitions_) {
     if (topics.empty() || topics.back() != at.topic) topics.push_back(at.topic);
   }
-  const auto refreshed = cluster_.refresh(topics, deadline);
-  next_lookup_ = after_backoff(++lookups_);
-  wake = std::min(wake, next_lookup_);
-  if (!refreshed && refreshed.error().code == Errc::cancelled) {
-    return std::unexpected(refreshed.error());
-  }
-  if (!refreshed) last_trouble_ = refreshed.error().to_string();
-  metadata_wanted_ = !refreshed.has_value();
-  return refreshed.has_value();
+  lookup_out_ = true;
+  cluster_.nursery().spawn("client.lookup", [this, topics = std::move(topics)] {
+    const auto refreshed = cluster_.refresh_once(topics);
+    if (!refreshed && refreshed.error().code == Errc::cancelled) return;
+    next_lookup_ = after_backoff(++lookups_);
+    if (!refreshed) last_trouble_ = refreshed.error().to_string();
+    metadata_wanted_ = !refreshed.has_value();
+    lookup_out_ = false;
+    arrived_.set();
+  });
 }
 
 Instant ConsumerCore::send_fetches(Instant now) {

@@ -1,8 +1,9 @@
 #pragma once
 // Consumer: reads assigned partitions from given positions on.
 //
-// Made, stopped, polled and destroyed by one fiber. It has no fiber of its own: requests are sent
-// by poll() and stay open between polls, one per broker.
+// Made, stopped, polled and destroyed by one fiber. Nothing is sent but by poll(); what it asked
+// for stays open between polls, however short: one fetch per broker, one look at the metadata and
+// one at the starts of partitions.
 //
 // Invariants: records of a partition are returned in order, each once, until a seek or a reported
 // truncation; a position carries the leader epoch of the record before it, so that a leader with

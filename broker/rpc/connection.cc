@@ -337,7 +337,8 @@ void Peer::settle(Error why) {
   outbox_ = {};
   std::deque<Open> open = std::exchange(open_, {});
   std::deque<Posted> posted = std::exchange(posted_, {});
-  if (!open.empty()) node_.observer.reached(kProbeLostWithOpenRequests);
+  const bool by_owner = last_error_.code == Errc::cancelled;
+  if (!open.empty() && !by_owner) node_.observer.reached(kProbeLostWithOpenRequests);
   for (Open& request : open) request.on_done(std::unexpected(last_error_));
   for (Posted& request : posted) request.on_done(std::unexpected(last_error_));
   changed();

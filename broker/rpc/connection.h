@@ -14,6 +14,7 @@
 //     connection could not be answered either; all open requests end with the same error;
 //   - the nursery is stopped before the peer is destroyed.
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -91,7 +92,8 @@ class Peer : public runtime::ShardBound {
   }
 
   // Connects if need be, sends, and waits for the response. An attempt to connect that fails ends
-  // the call. After `timed_out` the request may have been carried out all the same.
+  // the call. After `timed_out` the request may have been carried out all the same: the caller
+  // goes, the request stays open until request_timeout, for the sake of the others behind it.
   template <class Response, class Request>
   base::Result<Response> call(const Request& request, int16_t version_min, int16_t version_max,
                               runtime::Instant deadline) {
@@ -99,12 +101,13 @@ class Peer : public runtime::ShardBound {
     const int16_t at_version = TRY(version(Request::kApiKey, version_min, version_max));
     runtime::Promise<base::Result<base::Slices>> promise(node_.tasks);
     runtime::Future<base::Result<base::Slices>> future = promise.future();
-    TRY(submit(request, at_version, deadline,
+    const runtime::Instant given_up =
+        std::max(deadline, node_.clock.after(options_.request_timeout));
+    TRY(submit(request, at_version, given_up,
                [p = std::move(promise)](base::Result<base::Slices> body) mutable {
                  p.set(std::move(body));
                }));
-    // The peer's fiber sees to the deadline.
-    base::Result<base::Slices> body = TRY(future.wait(runtime::Instant::never()));
+    base::Result<base::Slices> body = TRY(future.wait(deadline));
     const base::Slices bytes = TRY(std::move(body));
     return Response::decode(bytes, at_version);
   }

@@ -69,6 +69,28 @@ TEST(Consumer, everything_from_the_start_on_arrives_once_and_in_order) {
   EXPECT_EQ(rig.ended, 1);
 }
 
+TEST(Consumer, polls_shorter_than_a_round_trip_come_to_their_records_on_one_connection) {
+  ClientRig rig;
+  append(rig.log(), {"0", "1"});
+  rig.run([&](Node& node) {
+    Consumer consumer(node, {.cluster = rig.cluster()});
+    consumer.assign({{"t", 0, StartAt::earliest()}});
+    Values all;
+    for (int i = 0; i < 20'000 && all.size() < 2; ++i) {
+      auto polled = consumer.poll(node.clock.after(runtime::microseconds(10)));
+      ASSERT_TRUE(polled.has_value());
+      for (const ConsumedRecord& record : polled->records) {
+        all.emplace_back(record.value->text());
+      }
+    }
+    EXPECT_EQ(all, (Values{"0", "1"}));
+    EXPECT_EQ(consumer.last_trouble(), "");
+    consumer.stop();
+  });
+  EXPECT_EQ(rig.ended, 1);
+  EXPECT_EQ(rig.broker.metadata_requests, 1);
+}
+
 TEST(Consumer, it_begins_inside_a_batch_at_the_end_or_where_it_seeks) {
   ClientRig rig;
   append(rig.log(), {"0", "1", "2", "3"});

@@ -132,23 +132,54 @@ TEST(Peer, a_request_without_answer_ends_all_open_ones_at_its_deadline_and_the_n
   });
   std::optional<base::Error> other;
   int64_t waited_ms = 0;
-  pair.boot_client([&](Node& node, Peer& peer) {
-    ASSERT_TRUE(peer.wait_connected(node.clock.after(runtime::seconds(5))));
-    const auto far = node.clock.after(runtime::seconds(100));
-    ASSERT_TRUE(peer.submit(InitProducerIdRequest{}, 4, far,
-                            [&](Result<base::Slices> body) { other = body.error(); }));
-    const runtime::Instant before = node.clock.now();
-    EXPECT_EQ(ask(node, peer, 1, 700).error().code, Errc::timed_out);
-    waited_ms = (node.clock.now() - before).ms();
-    EXPECT_FALSE(peer.connected());
-    EXPECT_EQ(ask(node, peer, 7)->producer_id, 7);
-  });
+  pair.boot_client(
+      [&](Node& node, Peer& peer) {
+        ASSERT_TRUE(peer.wait_connected(node.clock.after(runtime::seconds(5))));
+        const auto far = node.clock.after(runtime::seconds(100));
+        ASSERT_TRUE(peer.submit(InitProducerIdRequest{}, 4, far,
+                                [&](Result<base::Slices> body) { other = body.error(); }));
+        const runtime::Instant before = node.clock.now();
+        EXPECT_EQ(ask(node, peer, 1, 700).error().code, Errc::timed_out);
+        waited_ms = (node.clock.now() - before).ms();
+        EXPECT_FALSE(peer.connected());
+        EXPECT_EQ(ask(node, peer, 7)->producer_id, 7);
+      },
+      {.request_timeout = runtime::milliseconds(700)});
   pair.run();
   EXPECT_GE(waited_ms, 700);
   EXPECT_LT(waited_ms, 800);
   ASSERT_TRUE(other.has_value());
   EXPECT_EQ(other->code, Errc::timed_out);
   EXPECT_EQ(connections, 2);
+  EXPECT_EQ(pair.ended, 1);
+}
+
+TEST(Peer, a_caller_that_gives_up_leaves_the_connection_to_the_others) {
+  Pair pair;
+  int connections = 0;
+  pair.boot_server([&](const wire::RequestFrame& request) -> Reply {
+    if (request.api->key == wire::kApiVersionsKey) {
+      ++connections;
+      return {.frame = versions_answer(request)};
+    }
+    return {.frame = echo(request), .delay = runtime::milliseconds(300)};
+  });
+  std::optional<int64_t> other;
+  pair.boot_client([&](Node& node, Peer& peer) {
+    ASSERT_TRUE(peer.wait_connected(node.clock.after(runtime::seconds(5))));
+    ASSERT_TRUE(peer.submit(InitProducerIdRequest{.transaction_timeout_ms = 5}, 4,
+                            node.clock.after(runtime::seconds(5)), [&](Result<base::Slices> body) {
+                              ASSERT_TRUE(body.has_value());
+                              other = InitProducerIdResponse::decode(*body, 4)->producer_id;
+                            }));
+    EXPECT_EQ(ask(node, peer, 6, 1).error().code, Errc::timed_out);
+    EXPECT_EQ(peer.open_requests(), 2U);
+    EXPECT_EQ(ask(node, peer, 7)->producer_id, 7);
+    EXPECT_EQ(peer.open_requests(), 0U);
+  });
+  pair.run();
+  EXPECT_EQ(other, 5);
+  EXPECT_EQ(connections, 1);
   EXPECT_EQ(pair.ended, 1);
 }
 

@@ -247,5 +247,13 @@ TEST(Checks, what_did_not_end_after_healing_is_a_liveness_anomaly) {
   EXPECT_EQ(all[0].severity, Severity::liveness);
 }
 
+TEST(Checks, a_request_without_an_answer_while_nothing_was_wrong_is_red) {
+  Tale tale;
+  tale.history.note_unanswered(0);
+  EXPECT_EQ(tale.red(), Names{});
+  tale.history.note_unanswered(2);
+  EXPECT_EQ(tale.red(), Names{"unanswered"});
+}
+
 }  // namespace
 }  // namespace verdict::scenarios
