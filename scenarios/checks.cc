@@ -39,16 +39,22 @@ std::string describe(const History& history, const Sent& sent) {
 
 void add(std::vector<Anomaly>& out, Anomaly anomaly) { out.push_back(std::move(anomaly)); }
 
+// Ids of the final log by partition and offset.
+using FinalIds = OrderedMap<std::pair<uint32_t, int64_t>, uint64_t>;
+
+FinalIds final_ids(const History& history) {
+  FinalIds at;
+  for (const Read& read : history.reads()) {
+    if (history.readers()[read.reader].final) at[{read.partition, read.offset}] = read.id;
+  }
+  return at;
+}
+
 // Every record that the broker promised is in the final log, at the offset that it promised.
 void lost_write(const History& history, const CheckRules& rules, std::vector<Anomaly>& out) {
-  OrderedMap<std::pair<uint32_t, int64_t>, uint64_t> at;
+  const FinalIds at = final_ids(history);
   std::set<std::pair<uint32_t, uint64_t>> present;
-  for (const auto& [partition, log] : final_logs(history)) {
-    for (const Read* read : log) {
-      at[{partition, read->offset}] = read->id;
-      present.insert({partition, read->id});
-    }
-  }
+  for (const auto& [place, id] : at) present.insert({place.first, id});
   for (const Sent& sent : history.sent()) {
     if (sent.outcome != Outcome::acked) continue;
     if (!history.final_ranges().contains(sent.partition)) continue;  // liveness speaks of that
@@ -167,6 +173,35 @@ void aborted_read(const History& history, const CheckRules&, std::vector<Anomaly
   }
 }
 
+// What was once below the high watermark, and therefore read, stays: a consumer may have acted on
+// it.
+void vanished_read(const History& history, const CheckRules& rules, std::vector<Anomaly>& out) {
+  const FinalIds at = final_ids(history);
+  std::set<std::pair<uint32_t, int64_t>> told;
+  for (const Read& read : history.reads()) {
+    const Sent* sent = history.find(read.id);
+    if (sent == nullptr || !history.final_ranges().contains(read.partition)) continue;
+    if (rules.unsynced_may_be_lost && history.may_vanish(read.id, read.offset)) continue;
+    auto found = at.find({read.partition, read.offset});
+    if (found != at.end() && found->second == read.id) continue;
+    if (!told.insert({read.partition, read.offset}).second) continue;
+    add(out, {"vanished-read", Severity::safety, place(history, read.partition, read.offset),
+              history.readers()[read.reader].client + " read " + describe(history, *sent) +
+                  " here; the final read found " +
+                  (found == at.end() ? "nothing" : "record " + std::to_string(found->second)),
+              read.at_ns});
+  }
+}
+
+// A broker that kept all it wrote knows the sequences of its producers.
+void refused_sequence(const History& history, const CheckRules&, std::vector<Anomaly>& out) {
+  if (history.refused_sequences() == 0) return;
+  add(out, {"refused-sequence", Severity::safety, "producers",
+            std::to_string(history.refused_sequences()) +
+                " times a sequence was refused although nothing had taken bytes from the disk",
+            0});
+}
+
 // Within one session a reader's offsets only grow.
 void nonmonotonic_poll(const History& history, const CheckRules&, std::vector<Anomaly>& out) {
   OrderedMap<std::pair<uint32_t, uint32_t>, const Read*> last;
@@ -251,6 +286,9 @@ constexpr auto kChecks = std::to_array<Check>({
      inconsistent_offsets},
     {"corrupt-read", "reads equal writes byte for byte", corrupt_read},
     {"aborted-read", "what was refused is not read", aborted_read},
+    {"vanished-read", "what was read stays", vanished_read},
+    {"refused-sequence", "sequences are known as long as the disk keeps its bytes",
+     refused_sequence},
     {"nonmonotonic-poll", "a reader's offsets only grow", nonmonotonic_poll},
     {"producer-id-reuse", "no producer id is given twice", producer_id_reuse},
     {"lost-topic", "acknowledged topics, ids, configs and deletions survive", lost_topic},

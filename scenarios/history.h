@@ -8,7 +8,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "broker/base/hash_map.h"
@@ -111,6 +113,10 @@ class History {
   // The final re-read saw [start, end) of a partition.
   void note_final_range(uint32_t partition, int64_t start, int64_t end);
 
+  // A power loss may take this copy of a record, also from under those who read it.
+  void note_may_vanish(uint64_t id, int64_t offset) { may_vanish_.insert({id, offset}); }
+  bool may_vanish(uint64_t id, int64_t offset) const { return may_vanish_.contains({id, offset}); }
+
   void note_producer_id(int64_t producer_id, int16_t epoch);
   void note_topic(TopicFact fact) { topics_.push_back(std::move(fact)); }
   void note_seen(TopicSeen seen) { seen_.push_back(std::move(seen)); }
@@ -139,7 +145,11 @@ class History {
   const std::vector<TopicFact>& topics() const { return topics_; }
   std::vector<TopicFact>& topics() { return topics_; }
   const std::vector<TopicSeen>& seen() const { return seen_; }
+  // Times that a sequence was refused although the broker's storage had kept everything.
+  void note_refused_sequences(uint64_t answers) { refused_sequences_ += answers; }
+
   const std::vector<std::string>& stuck() const { return stuck_; }
+  uint64_t refused_sequences() const { return refused_sequences_; }
   uint64_t unanswered() const { return unanswered_; }
   uint64_t acked_count() const { return acked_; }
 
@@ -151,11 +161,13 @@ class History {
   std::vector<Read> reads_;
   std::vector<ForeignValue> foreign_;
   base::OrderedMap<uint32_t, Range> final_ranges_;
+  std::set<std::pair<uint64_t, int64_t>> may_vanish_;  // record id, offset
   std::vector<GivenId> producer_ids_;
   std::vector<TopicFact> topics_;
   std::vector<TopicSeen> seen_;
   std::vector<std::string> stuck_;
   uint64_t unanswered_ = 0;
+  uint64_t refused_sequences_ = 0;
   uint64_t acked_ = 0;
 };
 

@@ -34,27 +34,36 @@ bool is_partition_log(const std::string& path, const History& history) {
   return false;
 }
 
-// All records whose batch, everything before it in its file, and file name survive a power loss.
-Copies durable_copies(sim::Disk& disk, const History& history) {
-  Copies durable;
-  for (const std::string& path : disk.paths()) {
-    if (!is_partition_log(path, history) || !disk.name_is_durable(path)) continue;
-    auto content = disk.content(path);
-    if (!content) continue;
-    size_t at = 0;
-    while (content->size() - at >= record::kHeaderBytes) {
-      record::BatchHeader header = record::read_header(content->bytes().subspan(at));
-      if (!record::check_header(header, content->size() - at)) break;
-      size_t size = header.total_bytes();
-      if (size > content->size() - at || !disk.is_durable(path, at, size)) break;
-      // What stands behind a torn batch is cut with it.
-      base::Slice batch = content->cut(at, size);
-      if (record::batch_crc(base::Slices(batch)) != header.crc) break;
-      collect(header, batch, durable);
-      at += size;
-    }
+struct OnDisk {
+  Copies durable;  // batch, everything before it in its file, and file name survive a power loss
+  Copies rest;
+};
+
+void read_log(sim::Disk& disk, const std::string& path, const base::Slice& content, OnDisk& found) {
+  bool durable = disk.name_is_durable(path);
+  size_t at = 0;
+  while (content.size() - at >= record::kHeaderBytes) {
+    record::BatchHeader header = record::read_header(content.bytes().subspan(at));
+    if (!record::check_header(header, content.size() - at)) break;
+    size_t size = header.total_bytes();
+    if (size > content.size() - at) break;
+    base::Slice batch = content.cut(at, size);
+    if (record::batch_crc(base::Slices(batch)) != header.crc) break;
+    // What stands behind a torn batch is cut with it.
+    durable = durable && disk.is_durable(path, at, size);
+    collect(header, batch, durable ? found.durable : found.rest);
+    at += size;
   }
-  return durable;
+}
+
+OnDisk read_disk(sim::Disk& disk, const History& history) {
+  OnDisk found;
+  for (const std::string& path : disk.paths()) {
+    if (!is_partition_log(path, history)) continue;
+    auto content = disk.content(path);
+    if (content) read_log(disk, path, *content, found);
+  }
+  return found;
 }
 
 bool is_durable(const Sent& sent, const Copies& durable) {
@@ -67,14 +76,17 @@ bool is_durable(const Sent& sent, const Copies& durable) {
 }  // namespace
 
 void mark_undurable(sim::Disk& disk, History& history) {
-  Copies durable = durable_copies(disk, history);
-  for (Sent& sent : history.sent()) sent.may_be_lost = !is_durable(sent, durable);
+  OnDisk found = read_disk(disk, history);
+  for (Sent& sent : history.sent()) sent.may_be_lost = !is_durable(sent, found.durable);
+  for (const auto& [id, offsets] : found.rest) {
+    for (int64_t offset : offsets) history.note_may_vanish(id, offset);
+  }
 }
 
 void clear_durable(sim::Disk& disk, History& history) {
-  Copies durable = durable_copies(disk, history);
+  OnDisk found = read_disk(disk, history);
   for (Sent& sent : history.sent()) {
-    if (is_durable(sent, durable)) sent.may_be_lost = false;
+    if (is_durable(sent, found.durable)) sent.may_be_lost = false;
   }
 }
 

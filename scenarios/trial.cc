@@ -1,9 +1,11 @@
 #include "scenarios/trial.h"
 
 #include <algorithm>
+#include <array>
 
 #include "broker/base/check.h"
 #include "broker/base/hash.h"
+#include "broker/client/probes.h"
 #include "broker/rpc/probes.h"
 #include "fault/swarm.h"
 #include "scenarios/broker_program.h"
@@ -14,6 +16,14 @@
 
 namespace verdict::scenarios {
 namespace {
+
+// After one of these the broker may rightly miss what it once had.
+bool takes_bytes(fault::Kind kind) {
+  constexpr std::array kKinds = {fault::Kind::power_loss, fault::Kind::disk_full,
+                                 fault::Kind::sync_fails, fault::Kind::io_errors,
+                                 fault::Kind::bit_rot};
+  return std::find(kKinds.begin(), kKinds.end(), kind) != kKinds.end();
+}
 
 constexpr sim::ChoiceStream kTrialStream{"trial"};
 constexpr int64_t kSecond = 1'000'000'000;
@@ -285,6 +295,11 @@ TrialResult Trial::judge() {
   for (const runtime::Probe* probe : declared_probes()) {
     result.probes.push_back({probe->name, world_.probe_count(*probe)});
   }
+  const auto& faults = result.plan.faults;
+  if (std::none_of(faults.begin(), faults.end(),
+                   [](const fault::Fault& fault) { return takes_bytes(fault.kind); })) {
+    history_.note_refused_sequences(world_.probe_count(client::kProbeSequenceRefused));
+  }
   CheckRules rules;
   rules.unsynced_may_be_lost = scenario_.promise() == proto::SYNCED_SURVIVES;
   result.anomalies = run_checks(history_, rules, &result.excused);
@@ -294,6 +309,9 @@ TrialResult Trial::judge() {
   if (options_.keep_trace) {
     result.trace = world_.kernel().trace();
     result.entity_names = choices.entity_names();
+    for (const runtime::Probe* probe : declared_probes()) {
+      result.entity_names.try_emplace(probe->hash, probe->name);
+    }
     for (uint32_t i = 0; i < world_.node_count(); ++i) result.node_names.push_back(world_.name(i));
   }
   if (!result.anomalies.empty()) {

@@ -121,6 +121,7 @@ void ProducerCore::judge(Partition& partition, Batch& batch, const Answer& answe
   if (!surely_not_appended(code)) batch.maybe_written = true;
   if (metadata_is_stale(answer.error_code)) want_metadata();
   if (options_.idempotent && breaks_sequence(code)) {
+    node_.observer.reached(kProbeSequenceRefused);
     // The first in line shows that something before it is missing at the broker; what stands
     // behind it may just be early.
     if (partition.batches.front().get() == &batch) partition.gap = true;

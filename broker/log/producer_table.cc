@@ -1,7 +1,9 @@
 #include "broker/log/producer_table.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "broker/base/check.h"
 #include "broker/base/crc32c.h"
@@ -100,24 +102,80 @@ void ProducerTable::expire(int64_t now_ms, int64_t expiry_ms) {
   });
 }
 
+namespace {
+
+struct SnapshotLine {
+  const ProducerEntry* entry;
+  ProducerBatch batch;
+  int64_t timestamp_ms;
+};
+
+void write_line(std::byte* at, const SnapshotLine& line) {
+  const ProducerEntry& entry = *line.entry;
+  base::store_be(at, entry.producer_id);
+  base::store_be(at + 8, entry.epoch);
+  base::store_be(at + 10, line.batch.last_sequence);
+  base::store_be(at + 14, line.batch.last_offset);
+  base::store_be(at + 22, static_cast<int32_t>(line.batch.last_offset - line.batch.base_offset));
+  base::store_be(at + 26, line.timestamp_ms);
+  base::store_be(at + 34, entry.coordinator_epoch);
+  base::store_be(at + 38, entry.current_transaction_first_offset);
+}
+
+// An entry with no batch or one.
+std::optional<ProducerEntry> read_line(const std::byte* at) {
+  ProducerEntry entry;
+  entry.producer_id = base::load_be<int64_t>(at);
+  entry.epoch = base::load_be<int16_t>(at + 8);
+  auto last_sequence = base::load_be<int32_t>(at + 10);
+  auto last_offset = base::load_be<int64_t>(at + 14);
+  auto delta = base::load_be<int32_t>(at + 22);
+  entry.last_timestamp_ms = base::load_be<int64_t>(at + 26);
+  entry.coordinator_epoch = base::load_be<int32_t>(at + 34);
+  entry.current_transaction_first_offset = base::load_be<int64_t>(at + 38);
+  if (entry.producer_id < 0 || delta < 0 || (last_offset >= 0 && delta > last_offset)) {
+    return std::nullopt;
+  }
+  if (last_offset >= 0 && last_sequence >= 0) {
+    entry.batches.push_back({sequence_before(last_sequence, delta), last_sequence,
+                             last_offset - delta, last_offset, entry.last_timestamp_ms});
+  }
+  return entry;
+}
+
+// Adds a further line of the same producer; false when it cannot be one.
+bool join(ProducerEntry& entry, const ProducerEntry& next) {
+  if (entry.epoch != next.epoch || entry.batches.empty() || next.batches.size() != 1) return false;
+  if (entry.batches.size() == kBatchesRemembered) return false;
+  if (next.batches[0].base_offset <= entry.batches.back().last_offset) return false;
+  entry.batches.push_back(next.batches[0]);
+  entry.last_timestamp_ms = next.last_timestamp_ms;
+  return true;
+}
+
+}  // namespace
+
 Slice ProducerTable::to_snapshot() const {
-  size_t bytes = kSnapshotHeaderBytes + entries_.size() * kSnapshotEntryBytes;
+  std::vector<SnapshotLine> lines;
+  lines.reserve(entries_.size());
+  for (const auto& [id, entry] : entries_) {
+    // Kafka keeps the last line of a producer, so that one carries what is true of the whole, and
+    // no line before it may outlive it there.
+    for (size_t i = 0; i + 1 < entry.batches.size(); ++i) {
+      int64_t timestamp_ms = std::min(entry.batches[i].timestamp_ms, entry.last_timestamp_ms);
+      lines.push_back({&entry, entry.batches[i], timestamp_ms});
+    }
+    ProducerBatch last = entry.batches.empty() ? ProducerBatch{} : entry.batches.back();
+    lines.push_back({&entry, last, entry.last_timestamp_ms});
+  }
+  size_t bytes = kSnapshotHeaderBytes + lines.size() * kSnapshotEntryBytes;
   base::MutableBuffer buffer(bytes);
   std::byte* out = buffer.data();
   base::store_be(out, kSnapshotVersion);
-  base::store_be(out + kSnapshotCrcStart, static_cast<int32_t>(entries_.size()));
+  base::store_be(out + kSnapshotCrcStart, static_cast<int32_t>(lines.size()));
   std::byte* at = out + kSnapshotHeaderBytes;
-  for (const auto& [id, entry] : entries_) {
-    ProducerBatch last = entry.batches.empty() ? ProducerBatch{} : entry.batches.back();
-    int64_t delta = last.last_offset - last.base_offset;
-    base::store_be(at, id);
-    base::store_be(at + 8, entry.epoch);
-    base::store_be(at + 10, last.last_sequence);
-    base::store_be(at + 14, last.last_offset);
-    base::store_be(at + 22, static_cast<int32_t>(delta));
-    base::store_be(at + 26, entry.last_timestamp_ms);
-    base::store_be(at + 34, entry.coordinator_epoch);
-    base::store_be(at + 38, entry.current_transaction_first_offset);
+  for (const SnapshotLine& line : lines) {
+    write_line(at, line);
     at += kSnapshotEntryBytes;
   }
   CHECK(at == out + bytes);
@@ -140,32 +198,23 @@ base::Result<ProducerTable> ProducerTable::from_snapshot(const Slice& bytes) {
   }
   auto count = base::load_be<int32_t>(in + kSnapshotCrcStart);
   size_t room = (bytes.size() - kSnapshotHeaderBytes) / kSnapshotEntryBytes;
-  if (count < 0 || static_cast<size_t>(count) != room || room > kProducersMax ||
+  if (count < 0 || static_cast<size_t>(count) != room ||
+      room > kProducersMax * kBatchesRemembered ||
       kSnapshotHeaderBytes + room * kSnapshotEntryBytes != bytes.size()) {
     return fail(Errc::corrupt, "producer snapshot: count does not fit the length");
   }
   ProducerTable table;
   for (size_t i = 0; i < room; ++i) {
-    const std::byte* at = in + kSnapshotHeaderBytes + i * kSnapshotEntryBytes;
-    ProducerEntry entry;
-    entry.producer_id = base::load_be<int64_t>(at);
-    entry.epoch = base::load_be<int16_t>(at + 8);
-    auto last_sequence = base::load_be<int32_t>(at + 10);
-    auto last_offset = base::load_be<int64_t>(at + 14);
-    auto delta = base::load_be<int32_t>(at + 22);
-    entry.last_timestamp_ms = base::load_be<int64_t>(at + 26);
-    entry.coordinator_epoch = base::load_be<int32_t>(at + 34);
-    entry.current_transaction_first_offset = base::load_be<int64_t>(at + 38);
-    if (entry.producer_id < 0 || delta < 0 || (last_offset >= 0 && delta > last_offset)) {
-      return fail(Errc::corrupt, "producer snapshot: entry " + std::to_string(i));
+    auto read = read_line(in + kSnapshotHeaderBytes + i * kSnapshotEntryBytes);
+    if (!read) return fail(Errc::corrupt, "producer snapshot: entry " + std::to_string(i));
+    auto [known, fresh] = table.entries_.try_emplace(read->producer_id, *read);
+    if (!fresh && !join(known->second, *read)) {
+      return fail(Errc::corrupt, "producer snapshot: entry " + std::to_string(i) +
+                                     " does not follow the one before of its producer");
     }
-    if (last_offset >= 0 && last_sequence >= 0) {
-      entry.batches.push_back({sequence_before(last_sequence, delta), last_sequence,
-                               last_offset - delta, last_offset, entry.last_timestamp_ms});
-    }
-    if (!table.entries_.emplace(entry.producer_id, std::move(entry)).second) {
-      return fail(Errc::corrupt, "producer snapshot: a producer twice");
-    }
+  }
+  if (table.entries_.size() > kProducersMax) {
+    return fail(Errc::corrupt, "producer snapshot: too many producers");
   }
   return table;
 }

@@ -57,7 +57,9 @@ class ProducerTable {
   size_t size() const { return entries_.size(); }
   const base::OrderedMap<int64_t, ProducerEntry>& entries() const { return entries_; }
 
-  // Kafka's .snapshot file: version 1, CRC32C, one entry per producer (only its last batch).
+  // Kafka's .snapshot file: version 1, CRC32C. Kafka writes one entry per producer, its last batch;
+  // here each remembered batch has one, oldest first, of which Kafka keeps the last (docs/decisions
+  // 0008). Reads both.
   base::Slice to_snapshot() const;
   static base::Result<ProducerTable> from_snapshot(const base::Slice& bytes);
   void check_invariants() const;

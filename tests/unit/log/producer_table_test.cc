@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include "broker/base/crc32c.h"
+#include "broker/base/endian.h"
+
 namespace verdict::log {
 namespace {
 
@@ -101,13 +104,13 @@ TEST(ProducerTable, silent_producers_expire_but_not_in_a_transaction) {
   EXPECT_FALSE(table.entries().contains(3));
 }
 
-TEST(ProducerTable, a_snapshot_keeps_the_last_batch_of_each_producer) {
+TEST(ProducerTable, a_snapshot_keeps_all_remembered_batches_the_last_one_last) {
   ProducerTable table;
   for (int64_t id = 1; id <= 3; ++id) {
     for (int i = 0; i < 4; ++i) table.update(header(id, 2, 3 * i, 3, 100 * id + 3 * i, 5000 + i));
   }
   base::Slice bytes = table.to_snapshot();
-  EXPECT_EQ(bytes.size(), 10U + 3 * 46);
+  EXPECT_EQ(bytes.size(), 10U + 3 * 4 * 46);
   auto back = ProducerTable::from_snapshot(bytes);
   ASSERT_TRUE(back.has_value());
   ASSERT_EQ(back->size(), 3U);
@@ -115,10 +118,43 @@ TEST(ProducerTable, a_snapshot_keeps_the_last_batch_of_each_producer) {
     const ProducerEntry& entry = back->entries().at(id);
     EXPECT_EQ(entry.epoch, 2);
     EXPECT_EQ(entry.last_timestamp_ms, 5003);
-    ASSERT_EQ(entry.batches.size(), 1U);
-    EXPECT_EQ(entry.batches[0], table.entries().at(id).batches.back());
+    EXPECT_EQ(entry.batches, table.entries().at(id).batches);
+    // What a reader that takes one line for each producer, the last, makes of it.
+    const std::byte* last = bytes.data() + 10 + (4 * static_cast<size_t>(id) - 1) * 46;
+    EXPECT_EQ(base::load_be<int64_t>(last), id);
+    EXPECT_EQ(base::load_be<int32_t>(last + 10), 11);
   }
+  EXPECT_EQ(back->check(header(1, 2, 0, 3)).verdict, SequenceVerdict::duplicate);
   EXPECT_EQ(back->to_snapshot().text(), bytes.text());
+}
+
+TEST(ProducerTable, a_snapshot_whose_lines_of_a_producer_do_not_follow_is_refused) {
+  auto snapshot_of = [](std::vector<record::BatchHeader> headers) {
+    std::string lines;
+    for (const record::BatchHeader& one : headers) {
+      ProducerTable table;
+      table.update(one);
+      lines += std::string(table.to_snapshot().text()).substr(10);
+    }
+    std::string whole(10, '\0');
+    auto* raw = reinterpret_cast<std::byte*>(whole.data());
+    base::store_be<int16_t>(raw, 1);
+    base::store_be(raw + 6, static_cast<int32_t>(headers.size()));
+    whole += lines;
+    auto bytes = std::as_bytes(std::span(whole)).subspan(6);
+    base::store_be(reinterpret_cast<std::byte*>(whole.data()) + 2, base::crc32c(0, bytes));
+    return base::Slice::copy_of(whole);
+  };
+  std::vector<record::BatchHeader> good;
+  for (int i = 0; i < 5; ++i) good.push_back(header(1, 0, i, 1, i));
+  EXPECT_TRUE(ProducerTable::from_snapshot(snapshot_of(good)).has_value());
+  auto six = good;
+  six.push_back(header(1, 0, 5, 1, 5));
+  auto backwards = std::vector{good[1], good[0]};
+  auto other_epoch = std::vector{good[0], header(1, 1, 0, 1, 7)};
+  for (const auto& bad : {six, backwards, other_epoch}) {
+    EXPECT_FALSE(ProducerTable::from_snapshot(snapshot_of(bad)).has_value());
+  }
 }
 
 TEST(ProducerTable, no_changed_or_missing_byte_of_a_snapshot_goes_unseen) {

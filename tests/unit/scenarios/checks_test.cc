@@ -247,6 +247,36 @@ TEST(Checks, what_did_not_end_after_healing_is_a_liveness_anomaly) {
   EXPECT_EQ(all[0].severity, Severity::liveness);
 }
 
+TEST(Checks, what_was_read_and_is_gone_or_another_is_red) {
+  Tale tale;
+  uint64_t a = tale.send(-1);
+  uint64_t b = tale.send(-1);
+  tale.read(a, 0);
+  tale.final_log({a});
+  EXPECT_EQ(tale.red(), Names{});
+  tale.read(b, 1);
+  EXPECT_EQ(tale.red(), Names{"vanished-read"});
+
+  Tale replaced;
+  a = replaced.send(-1);
+  b = replaced.send(-1);
+  replaced.read(a, 0, 1);
+  replaced.final_log({b});
+  EXPECT_EQ(replaced.red(), Names{"vanished-read"});
+  CheckRules default_policy{.unsynced_may_be_lost = true};
+  EXPECT_EQ(replaced.red(default_policy), Names{"vanished-read"});
+  replaced.history.note_may_vanish(a, 0);
+  EXPECT_EQ(replaced.red(default_policy), Names{});
+}
+
+TEST(Checks, a_sequence_that_was_refused_although_nothing_was_lost_is_red) {
+  Tale tale;
+  tale.history.note_refused_sequences(0);
+  EXPECT_EQ(tale.red(), Names{});
+  tale.history.note_refused_sequences(3);
+  EXPECT_EQ(tale.red(), Names{"refused-sequence"});
+}
+
 TEST(Checks, a_request_without_an_answer_while_nothing_was_wrong_is_red) {
   Tale tale;
   tale.history.note_unanswered(0);

@@ -42,6 +42,10 @@ TEST(Trial, what_it_keeps_or_records_does_not_change_it) {
   EXPECT_EQ(plain.hash, watched.hash);
   EXPECT_EQ(watched.trace.size(), watched.events);
   EXPECT_GT(watched.choices.size(), 1'000U);
+  for (const sim::TraceEvent& event : watched.trace) {
+    if (event.kind != sim::EventKind::probe) continue;
+    EXPECT_TRUE(watched.entity_names.contains(event.entity));
+  }
 }
 
 TEST(Trial, recorded_choices_and_plan_replay_it_under_another_seed) {
