@@ -28,7 +28,7 @@ FRAMES = ("recorded mutated truncated other_versions wrong_lengths noise unknown
 CLIENTS = "idle request_size connections descriptors halves".split()
 FILES = ("scenarios settings unknown_setting identity meta_properties places").split()
 DAMAGE = ("damage_in_the_middle lost_records torn_tail at_rest derived_files checkpoints "
-          "metadata_log topic_id anywhere").split()
+          "metadata_log forgotten_topic topic_id anywhere").split()
 QUICK = set("recorded mutated truncated other_versions wrong_lengths noise unknown_keys "
             "api_versions oversize bad_batches huge_topics foreign slow_loris idle request_size "
             "scenarios settings unknown_setting identity meta_properties places torn_tail "

@@ -18,6 +18,7 @@ using runtime::OpenMode;
 constexpr std::string_view kMetaName = "meta.properties";
 constexpr std::string_view kCleanShutdownName = ".kafka_cleanshutdown";
 constexpr std::string_view kDeleteSuffix = "-delete";
+constexpr std::string_view kStraySuffix = "-stray";
 constexpr std::string_view kBrokerEpochKey = "\"brokerEpoch\":";
 constexpr size_t kFileNameBytesMax = 255;
 constexpr size_t kUuidHexDigits = 32;
@@ -289,6 +290,16 @@ Result<> LogDirectory::write_clean_shutdown(base::BrokerEpoch epoch) {
 }
 
 Result<> LogDirectory::mark_deleted(const PartitionKey& key) {
+  marked_.push_back(TRY(rename_away(key, kDeleteSuffix)));
+  return node_.data.sync();
+}
+
+Result<> LogDirectory::set_aside(const PartitionKey& key) {
+  TRY(rename_away(key, kStraySuffix));
+  return node_.data.sync();
+}
+
+Result<std::string> LogDirectory::rename_away(const PartitionKey& key, std::string_view suffix) {
   check_shard();
   runtime::LockGuard lock(write_mutex_);
   // First the checkpoints: a new partition of this name must not inherit them.
@@ -299,14 +310,13 @@ Result<> LogDirectory::mark_deleted(const PartitionKey& key) {
   }
   uint64_t high = node_.random.next("log.deleted.name");
   uint64_t low = node_.random.next("log.deleted.name");
-  std::string tail = "." + hex(high) + hex(low) + std::string(kDeleteSuffix);
-  CHECK(tail.size() == 1 + kUuidHexDigits + kDeleteSuffix.size());
+  std::string tail = "." + hex(high) + hex(low) + std::string(suffix);
+  CHECK(tail.size() == 1 + kUuidHexDigits + suffix.size());
   std::string name = key.directory_name();
   std::string marked = name.substr(0, kFileNameBytesMax - tail.size()) + tail;
   TRY(node_.data.rename(name, marked));
   std::erase(found_, key);
-  marked_.push_back(std::move(marked));
-  return node_.data.sync();
+  return marked;
 }
 
 Result<> LogDirectory::remove_marked() {

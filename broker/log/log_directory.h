@@ -40,6 +40,9 @@ struct PartitionKey {
 base::Result<std::unique_ptr<runtime::Directory>> open_partition_folder(runtime::Node& node,
                                                                         const PartitionKey& key);
 
+// What partition.metadata in the folder says; nothing when the file is not there. corrupt.
+base::Result<std::optional<base::Uuid>> read_topic_id(runtime::Directory& folder);
+
 class LogDirectory final : public runtime::ShardBound {
  public:
   struct Identity {
@@ -74,6 +77,8 @@ class LogDirectory final : public runtime::ShardBound {
   // Renames the folder to Kafka's "<name>.<uuid>-delete"; removal follows in the background. The
   // partition's log is destroyed before.
   base::Result<> mark_deleted(const PartitionKey& key);
+  // Renames the folder to Kafka's "<name>.<uuid>-stray": kept, and nobody's.
+  base::Result<> set_aside(const PartitionKey& key);
   base::Result<> remove_marked();
 
  private:
@@ -84,6 +89,8 @@ class LogDirectory final : public runtime::ShardBound {
 
   explicit LogDirectory(runtime::Node& node);
   base::Result<> list();
+  // The folder's new name, which ends with `suffix`.
+  base::Result<std::string> rename_away(const PartitionKey& key, std::string_view suffix);
   base::Result<> read_meta(const Identity& identity);
   base::Result<> parse_meta(std::string_view text);
   base::Result<> write_meta();

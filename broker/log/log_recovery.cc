@@ -20,8 +20,10 @@ namespace {
 
 constexpr size_t kScanChunkBytes = 1 << 20;
 constexpr size_t kHopChunkBytes = 64 << 10;
-constexpr size_t kSnapshotBytesMax = kProducersMax * 64;
+constexpr size_t kSnapshotBytesMax = kProducersMax * kBatchesRemembered * 64;
 constexpr std::string_view kTopicIdKey = "topic_id: ";
+
+}  // namespace
 
 Result<std::optional<base::Uuid>> read_topic_id(runtime::Directory& directory) {
   std::optional<std::string> text = TRY(read_text(directory, kPartitionMetadataName));
@@ -35,8 +37,6 @@ Result<std::optional<base::Uuid>> read_topic_id(runtime::Directory& directory) {
   if (!id) return fail(Errc::corrupt, std::string(kPartitionMetadataName) + ": not understood");
   return id;
 }
-
-}  // namespace
 
 class Recovery {
  public:

@@ -8,6 +8,8 @@
 #include "broker/meta/probes.h"
 #include "broker/record/batch.h"
 #include "broker/wire/control_records.h"
+#include "broker/wire/metadata_record.h"
+#include "broker/wire/metadata_records.h"
 
 namespace verdict::meta {
 namespace {
@@ -52,29 +54,45 @@ Result<> write_quorum_state(runtime::Directory& directory, const QuorumState& st
   return directory.sync();
 }
 
+struct Replayed {
+  MetadataImage image;
+  std::set<Uuid> removed;
+};
+
+// The topic that this record removes.
+std::optional<Uuid> removed_topic(const base::Slice& value) {
+  const auto frame = wire::decode_metadata_record(value);
+  if (!frame || frame->type != wire::RemoveTopicRecord::kApiKey) return std::nullopt;
+  const auto record = wire::RemoveTopicRecord::decode(frame->body, frame->version);
+  if (!record) return std::nullopt;
+  return record->topic_id;
+}
+
 // Applies one batch of the log to the image.
-Result<> replay_batch(MetadataImage& image, const record::BatchHeader& header,
+Result<> replay_batch(Replayed& replayed, const record::BatchHeader& header,
                       const base::Slices& batch) {
   if (header.control()) {
-    image.pass(Offset{header.last_offset()});
+    replayed.image.pass(Offset{header.last_offset()});
     return {};
   }
   const std::vector<record::Record> records =
       TRY(record::read_records(header, batch, kBatchBytesMax));
   for (const record::Record& r : records) {
     if (!r.value) return fail(Errc::corrupt, "a metadata record without value");
-    TRY(image.apply(Offset{header.base_offset + r.offset_delta}, *r.value));
+    TRY(replayed.image.apply(Offset{header.base_offset + r.offset_delta}, *r.value));
+    if (auto topic = removed_topic(*r.value)) replayed.removed.insert(*topic);
   }
   return {};
 }
 
 // Applies a run of whole batches that follow the image's offset.
-Result<> replay_run(MetadataImage& image, const base::Slices& run) {
+Result<> replay_run(Replayed& replayed, const base::Slices& run) {
   size_t at = 0;
   while (at < run.size()) {
     std::array<std::byte, record::kHeaderBytes> bytes;
     if (run.size() - at < bytes.size()) {
-      return std::unexpected(at_offset({Errc::corrupt, "torn header"}, image.offset().value + 1));
+      return std::unexpected(
+          at_offset({Errc::corrupt, "torn header"}, replayed.image.offset().value + 1));
     }
     run.copy_to(at, bytes);
     const record::BatchHeader header = record::read_header(bytes);
@@ -82,33 +100,33 @@ Result<> replay_run(MetadataImage& image, const base::Slices& run) {
     if (judged && header.total_bytes() > run.size() - at) {
       judged = fail(Errc::corrupt, "torn batch");
     }
-    if (judged && header.base_offset <= image.offset().value) {
-      judged =
-          fail(Errc::corrupt, "its offset comes after " + std::to_string(image.offset().value));
+    if (judged && header.base_offset <= replayed.image.offset().value) {
+      judged = fail(Errc::corrupt,
+                    "its offset comes after " + std::to_string(replayed.image.offset().value));
     }
-    if (judged) judged = replay_batch(image, header, run.cut(at, header.total_bytes()));
+    if (judged) judged = replay_batch(replayed, header, run.cut(at, header.total_bytes()));
     if (!judged) return std::unexpected(at_offset(judged.error(), header.base_offset));
     at += header.total_bytes();
   }
   return {};
 }
 
-Result<MetadataImage> replay(log::Log& log) {
+Result<Replayed> replay(log::Log& log) {
   if (log.start() != Offset{0}) {
     return fail(Errc::unsupported, std::string(kMetadataFolder) + " starts at offset " +
                                        std::to_string(log.start().value) +
                                        ": what was before stands in a snapshot, which this broker "
                                        "cannot read yet");
   }
-  MetadataImage image;
+  Replayed replayed;
   Offset at{0};
   while (at < log.next()) {
     const log::ReadResult run = TRY(log.read(at, log.next(), kReplayReadBytes));
     CHECK(run.next > at);
-    TRY(replay_run(image, run.batches));
+    TRY(replay_run(replayed, run.batches));
     at = run.next;
   }
-  return image;
+  return replayed;
 }
 
 base::Slice leader_change_batch(Offset at, LeaderEpoch epoch, NodeId self, int64_t now_ms) {
@@ -146,6 +164,7 @@ class SingleVoterLog final : public MetadataLog {
   LeaderEpoch epoch() const override { return epoch_; }
   Offset committed() const override { return image_->offset() + 1; }
   const log::RecoveryReport& recovery() const override { return log_->recovery(); }
+  const std::set<Uuid>& removed_topics() const override { return removed_topics_; }
   const std::optional<base::Error>& offline() const override { return offline_; }
   runtime::Mutex& mutex() override { return mutex_; }
   Offset next() const override { return committed(); }
@@ -162,6 +181,7 @@ class SingleVoterLog final : public MetadataLog {
   std::unique_ptr<log::Log> log_;
   runtime::Mutex mutex_;
   ImagePointer image_;
+  std::set<Uuid> removed_topics_;
   LeaderEpoch epoch_{0};
   std::optional<base::Error> offline_;
 };
@@ -174,9 +194,10 @@ Result<> SingleVoterLog::start(runtime::Directory& folder) {
   TRY(log_->begin_epoch(epoch_));
   TRY(log_->append_as_is(leader_change_batch(at, epoch_, self_, node_.clock.wall().ms())));
   TRY(log_->sync_through(log_->next()));
-  replayed->pass(at);
-  replayed->check_invariants();
-  image_ = std::make_shared<const MetadataImage>(std::move(*replayed));
+  replayed->image.pass(at);
+  replayed->image.check_invariants();
+  image_ = std::make_shared<const MetadataImage>(std::move(replayed->image));
+  removed_topics_ = std::move(replayed->removed);
   CHECK(log_->next() == committed());
   return {};
 }

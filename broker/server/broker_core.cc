@@ -97,6 +97,7 @@ base::Result<> BrokerCore::open_metadata() {
   if (partitions && metadata->image()->features().empty()) return lost();
   const std::string recovered = metadata->recovery().what;
   if (!recovered.empty()) node_.observer.warning("metadata log recovered", {{"what", recovered}});
+  removed_topics_ = metadata->removed_topics();
   meta::Controller::Options controller;
   controller.node_id = shard_.config().node_id;
   controller.server_properties = shard_.config().given;
@@ -119,21 +120,36 @@ base::Result<> BrokerCore::register_broker() {
   return {};
 }
 
-// Folders that the metadata does not know: a topic was deleted and the stop came before its folders
-// were out of the way.
+// Whether the metadata say that the folder's topic was deleted: then the stop came before its
+// folders were out of the way. Anything else may be a topic of which the metadata were damaged.
+bool BrokerCore::was_deleted(const log::PartitionKey& key) {
+  auto folder = node_.data.subdirectory(key.directory_name(), runtime::OpenMode::open_existing);
+  if (!folder) return false;
+  auto topic = log::read_topic_id(**folder);
+  return topic && *topic && removed_topics_.contains(**topic);
+}
+
 base::Result<> BrokerCore::remove_strays() {
   const auto image = controller_->image();
+  std::vector<log::PartitionKey> deleted;
   std::vector<log::PartitionKey> strays;
   for (const log::PartitionKey& key : directory_->found()) {
     if (key == kMetadataFolder) continue;
     const meta::TopicState* topic = image->topic(key.topic);
-    if (topic == nullptr || !topic->partitions.contains(key.partition)) strays.push_back(key);
+    if (topic != nullptr && topic->partitions.contains(key.partition)) continue;
+    (was_deleted(key) ? deleted : strays).push_back(key);
   }
-  for (const log::PartitionKey& key : strays) {
+  for (const log::PartitionKey& key : deleted) {
     node_.observer.warning("folder of a deleted topic", {{"folder", key.directory_name()}});
   }
-  TRY(forget_folders(strays));
+  for (const log::PartitionKey& key : strays) {
+    node_.observer.warning("folder of a topic that the metadata do not know, set aside as -stray",
+                           {{"folder", key.directory_name()}});
+  }
+  TRY(forget_folders(deleted, Fate::removed));
+  TRY(forget_folders(strays, Fate::set_aside));
   TRY(directory_->remove_marked());
+  removed_topics_.clear();
   return {};
 }
 
@@ -270,12 +286,13 @@ std::vector<meta::DeletedTopic> BrokerCore::delete_topics(
   if (keys.empty()) return deleted;
   node_.observer.reached(kProbeTopicDeleted);
   withdraw(keys);
-  if (auto forgotten = forget_folders(folders); !forgotten) fail(forgotten.error());
+  if (auto forgotten = forget_folders(folders, Fate::removed); !forgotten) fail(forgotten.error());
   marked_.set();
   return deleted;
 }
 
-base::Result<> BrokerCore::forget_folders(const std::vector<log::PartitionKey>& folders) {
+base::Result<> BrokerCore::forget_folders(const std::vector<log::PartitionKey>& folders,
+                                          Fate fate) {
   if (folders.empty()) return {};
   runtime::LockGuard lock(directory_mutex_);
   for (const log::PartitionKey& folder : folders) {
@@ -286,7 +303,9 @@ base::Result<> BrokerCore::forget_folders(const std::vector<log::PartitionKey>& 
   // First the checkpoints, all names at once: what they say of an old topic must not be taken for
   // the next one's. A crash after this leaves folders that the next start finds astray.
   TRY(write_checkpoints(true));
-  for (const log::PartitionKey& folder : folders) TRY(directory_->mark_deleted(folder));
+  for (const log::PartitionKey& folder : folders) {
+    TRY(fate == Fate::removed ? directory_->mark_deleted(folder) : directory_->set_aside(folder));
+  }
   return {};
 }
 

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,7 @@ class BrokerCore final : public runtime::ShardBound {
   void load_checkpoints();
   base::Result<> open_metadata();
   base::Result<> register_broker();
+  bool was_deleted(const log::PartitionKey& key);
   base::Result<> remove_strays();
   base::Result<> open_all_partitions();
   base::Result<> listen_everywhere();
@@ -54,7 +56,8 @@ class BrokerCore final : public runtime::ShardBound {
   // Hands the image to all shards, with the partitions that each has to open.
   void publish(std::vector<PartitionPlan> plans);
   void withdraw(const std::vector<replica::PartitionKey>& keys);
-  base::Result<> forget_folders(const std::vector<log::PartitionKey>& folders);
+  enum class Fate : uint8_t { removed, set_aside };
+  base::Result<> forget_folders(const std::vector<log::PartitionKey>& folders, Fate fate);
   // Asks every shard and waits for all.
   template <class T>
   std::vector<T> ask_all(
@@ -67,6 +70,7 @@ class BrokerCore final : public runtime::ShardBound {
   BrokerShard& shard_;
   runtime::Node& node_;
   std::unique_ptr<log::LogDirectory> directory_;
+  std::set<base::Uuid> removed_topics_;  // during the start
   std::unique_ptr<meta::Controller> controller_;
   base::BrokerEpoch epoch_;
   std::vector<BoundListener> listeners_;

@@ -92,9 +92,7 @@ class Damage(Starts):
         """Records, a stop in good order, as many records again, a kill."""
         broker = self.new()
         broker.start()
-        admin = AdminClient({"bootstrap.servers": broker.address})
-        for future in admin.create_topics([NewTopic(t, 1, 1) for t in "abc"]).values():
-            future.result(WAIT_S)
+        create(broker, *"abc")
         for topic in "abc":
             send(broker, topic, 0, RECORDS)
         broker.stop()
@@ -321,6 +319,33 @@ class Damage(Starts):
                 equal(state_of(broker.data / name), state, f"{name}:")
         return "a bit in the middle refused, garbage behind the end cut, loss refused"
 
+    def forgotten_topic(self):
+        """A topic whose creation was cut from the metadata log: its folder is set aside by name,
+        with every byte, and a new topic of that name is empty."""
+        broker = self.filled()
+        broker.start()
+        create(broker, "later")
+        send(broker, "later", 0, RECORDS)
+        broker.kill()
+        before = state_of(broker.data / "later-0")
+        path = first_log(broker.data / "__cluster_metadata-0")
+        at = path.read_bytes().index(b"later")
+        start = max(start for start in batches_of(path) if start <= at)
+        os.truncate(path, start + 30)
+        broker.start()
+        require(broker.will_say("later-0"), "the folder is not named:", broker.log()[-500:])
+        for topic in "abc":
+            equal(read(broker, topic), expected(2 * RECORDS), f"{topic}:")
+        create(broker, "later")
+        equal(read(broker, "later"), [], "a new topic of that name:")
+        broker.kill()
+        broker.start()
+        broker.kill()
+        aside = list(broker.data.glob("later-0.*-stray"))
+        equal(len(aside), 1, "folders set aside:")
+        equal(state_of(aside[0]), before, "its files:")
+        return aside[0].name
+
     def topic_id(self):
         """The folder of another incarnation of a topic stays offline."""
         broker = self.filled()
@@ -357,6 +382,12 @@ def outcome(broker, topic):
     equal(values, expected(len(values)), f"{topic}:")
     require(len(values) >= RECORDS, f"{topic}: {len(values)} records are left in silence")
     return "whole" if len(values) == 2 * RECORDS else "cut"
+
+
+def create(broker, *topics):
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    for future in admin.create_topics([NewTopic(t, 1, 1) for t in topics]).values():
+        future.result(WAIT_S)
 
 
 def cut_line(broker, name):
