@@ -122,6 +122,23 @@ TEST_F(PartitionTest, with_flush_messages_1_nothing_is_visible_before_its_sync) 
   });
 }
 
+TEST_F(PartitionTest, a_duplicate_waits_for_the_sync_of_its_original) {
+  run(0, 1, [](Stand& s) {
+    record::BatchBuilder builder({.producer_id = 7, .producer_epoch = 0, .base_sequence = 0});
+    builder.add(1'000, std::nullopt, base::Slice::copy_of("x").bytes());
+    base::Slices sent(builder.build());
+    auto original = s.partition->append(sent);
+    auto again = s.partition->append(sent);
+    ASSERT_TRUE(original.has_value() && again.has_value());
+    EXPECT_EQ(again->base, original->base);
+    EXPECT_EQ(s.partition->log_end().value, 1);
+    EXPECT_EQ(s.partition->wait_committed(*again, s.node.clock.now()),
+              ErrorCode::request_timed_out);
+    EXPECT_EQ(s.partition->wait_committed(*again, s.soon()), ErrorCode::none);
+    EXPECT_EQ(s.partition->recovery_point().value, 1);
+  });
+}
+
 TEST_F(PartitionTest, producers_that_come_together_share_syncs) {
   run(0, 1, [](Stand& s) {
     runtime::Nursery producers(s.node.tasks);
