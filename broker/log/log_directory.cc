@@ -290,7 +290,8 @@ Result<> LogDirectory::write_clean_shutdown(base::BrokerEpoch epoch) {
 }
 
 Result<> LogDirectory::mark_deleted(const PartitionKey& key) {
-  marked_.push_back(TRY(rename_away(key, kDeleteSuffix)));
+  std::string marked = TRY(rename_away(key, kDeleteSuffix));
+  marked_.push_back(std::move(marked));
   return node_.data.sync();
 }
 

@@ -126,7 +126,7 @@ bool BrokerCore::was_deleted(const log::PartitionKey& key) {
   auto folder = node_.data.subdirectory(key.directory_name(), runtime::OpenMode::open_existing);
   if (!folder) return false;
   auto topic = log::read_topic_id(**folder);
-  return topic && *topic && removed_topics_.contains(**topic);
+  return topic.has_value() && topic->has_value() && removed_topics_.contains(**topic);
 }
 
 base::Result<> BrokerCore::remove_strays() {

@@ -149,25 +149,43 @@ CHANGED_TEXT = """  node.observer.log(runtime::Severity::info, "bystander_was_he
 """
 
 
+# The bug of the trace fixed, as far as a replay can see.
+FIXED_FILE = "cli/replay_command.cc"
+FIXED_ANCHOR = "  options.exhibit = trace->exhibit();\n"
+
+
 def after_a_change(report):
     build("exhibits")
     with tempfile.TemporaryDirectory() as work:
         traces = record_failures(work)
-        changed = build_changed(work)
-        same = diverged = 0
-        for trace in traces:
-            done = subprocess.run([changed, "replay", trace], capture_output=True, text=True,
-                                  check=False)
-            if done.returncode in (1, 3):
-                same += 1
-            elif done.returncode == 6 and "first choice that diverged:" in done.stdout:
-                diverged += 1
+        copy = pathlib.Path(work) / "changed"
+        shutil.copytree(".", copy, ignore=shutil.ignore_patterns("build", ".git"))
+        changed = build_changed(copy, CHANGED_FILE, CHANGED_ANCHOR, CHANGED_ANCHOR + CHANGED_TEXT)
+        same, diverged = replay_all(changed, traces)
         report.line(len(traces) == CHANGED_TRACES and same >= 18,
                     "change: after one more log event and fiber the same anomaly",
                     f"{same} of {len(traces)} traces")
         report.line(same + diverged == len(traces),
                     "change: the others exit 6 and name the first choice that diverged",
                     f"{diverged} of {len(traces) - same}")
+        fixed = build_changed(copy, FIXED_FILE, FIXED_ANCHOR, "")
+        same, diverged = replay_all(fixed, traces)
+        report.line(diverged == len(traces),
+                    "change: with the bug fixed all exit 6 and name a choice that diverged",
+                    f"{diverged} of {len(traces)}, {same} still fail")
+
+
+def replay_all(binary, traces):
+    """How many end in the recorded anomaly, and how many say which choice was another."""
+    same = diverged = 0
+    for trace in traces:
+        done = subprocess.run([binary, "replay", trace], capture_output=True, text=True,
+                              check=False)
+        if done.returncode in (1, 3):
+            same += 1
+        elif done.returncode == 6 and "first choice that diverged:" in done.stdout:
+            diverged += 1
+    return same, diverged
 
 
 def record_failures(work):
@@ -184,14 +202,13 @@ def record_failures(work):
     return traces
 
 
-def build_changed(work):
-    copy = pathlib.Path(work) / "changed"
-    shutil.copytree(".", copy, ignore=shutil.ignore_patterns("build", ".git"))
-    file = copy / CHANGED_FILE
-    text = file.read_text(encoding="utf-8")
-    if text.count(CHANGED_ANCHOR) != 1:
-        raise SystemExit(f"accept: {CHANGED_FILE} has no place for the change")
-    file.write_text(text.replace(CHANGED_ANCHOR, CHANGED_ANCHOR + CHANGED_TEXT), encoding="utf-8")
+def build_changed(copy, name, anchor, text):
+    """The binary of a copy of the sources in which `text` stands in the place of `anchor`."""
+    file = copy / name
+    source = file.read_text(encoding="utf-8")
+    if source.count(anchor) != 1:
+        raise SystemExit(f"accept: {name} has no place for the change")
+    file.write_text(source.replace(anchor, text), encoding="utf-8")
     environment = dict(os.environ, CCACHE_BASEDIR=str(copy), CCACHE_NOHASHDIR="1")
     for command in (["cmake", "--preset", "exhibits"],
                     ["cmake", "--build", "build/exhibits", "--target", "verdict"]):

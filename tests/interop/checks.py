@@ -5,6 +5,7 @@
 """
 
 import re
+import sys
 import time
 import traceback
 
@@ -48,6 +49,15 @@ class Suite:
             line(word, f"{self.name} {function.__name__}", f"{figure} ({seconds:.1f} s)")
         print(f"{passed} passed, {failed} failed")
         return 1 if failed or not passed else 0
+
+
+def run_against(bootstrap, suite, usage):
+    """The main part of a suite: BOOTSTRAP [--quick] [NAME]; returns the exit code."""
+    names = [word for word in sys.argv[2:] if word != "--quick"]
+    if not bootstrap or bootstrap.startswith("-"):
+        print(usage, file=sys.stderr)
+        return 2
+    return suite.run("--quick" in sys.argv, names[0] if names else "")
 
 
 def line(word, name, figure):

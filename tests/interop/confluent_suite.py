@@ -14,7 +14,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Pr
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
-from checks import Suite, equal, require
+from checks import Suite, equal, require, run_against
 
 suite = Suite("confluent")
 BOOTSTRAP = sys.argv[1] if len(sys.argv) > 1 else ""
@@ -367,13 +367,5 @@ def small_fetches():
     return "200 records in fetches of 256 bytes"
 
 
-def main():
-    names = [word for word in sys.argv[2:] if word != "--quick"]
-    if not BOOTSTRAP or BOOTSTRAP.startswith("-"):
-        print(__doc__, file=sys.stderr)
-        return 2
-    return suite.run("--quick" in sys.argv, names[0] if names else "")
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_against(BOOTSTRAP, suite, __doc__))

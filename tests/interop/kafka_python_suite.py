@@ -12,7 +12,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
-from checks import Suite, equal, require
+from checks import Suite, equal, require, run_against
 
 suite = Suite("kafka-python")
 BOOTSTRAP = sys.argv[1] if len(sys.argv) > 1 else ""
@@ -116,13 +116,5 @@ def offsets_by_time():
     return "offset 5 at 1005000"
 
 
-def main():
-    names = [word for word in sys.argv[2:] if word != "--quick"]
-    if not BOOTSTRAP or BOOTSTRAP.startswith("-"):
-        print(__doc__, file=sys.stderr)
-        return 2
-    return suite.run("--quick" in sys.argv, names[0] if names else "")
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_against(BOOTSTRAP, suite, __doc__))
