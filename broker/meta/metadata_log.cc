@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "broker/base/check.h"
 #include "broker/base/endian.h"
@@ -164,7 +165,7 @@ class SingleVoterLog final : public MetadataLog {
   LeaderEpoch epoch() const override { return epoch_; }
   Offset committed() const override { return image_->offset() + 1; }
   const log::RecoveryReport& recovery() const override { return log_->recovery(); }
-  const std::set<Uuid>& removed_topics() const override { return removed_topics_; }
+  std::set<Uuid> take_removed_topics() override { return std::exchange(removed_topics_, {}); }
   const std::optional<base::Error>& offline() const override { return offline_; }
   runtime::Mutex& mutex() override { return mutex_; }
   Offset next() const override { return committed(); }

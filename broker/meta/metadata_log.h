@@ -74,8 +74,8 @@ class MetadataLog : public runtime::ShardBound {
   // The offset after the last committed record.
   virtual Offset committed() const = 0;
   virtual const log::RecoveryReport& recovery() const = 0;
-  // Topics whose removal stands in the log as it was opened.
-  virtual const std::set<Uuid>& removed_topics() const = 0;
+  // Topics whose removal stands in the log as it was opened; to be asked once.
+  virtual std::set<Uuid> take_removed_topics() = 0;
   // Why the log takes no commits any more.
   virtual const std::optional<base::Error>& offline() const = 0;
 

@@ -97,7 +97,7 @@ base::Result<> BrokerCore::open_metadata() {
   if (partitions && metadata->image()->features().empty()) return lost();
   const std::string recovered = metadata->recovery().what;
   if (!recovered.empty()) node_.observer.warning("metadata log recovered", {{"what", recovered}});
-  removed_topics_ = metadata->removed_topics();
+  removed_topics_ = metadata->take_removed_topics();
   meta::Controller::Options controller;
   controller.node_id = shard_.config().node_id;
   controller.server_properties = shard_.config().given;
