@@ -30,7 +30,7 @@ struct Endpoint {
 
 class Stream {
  public:
-  // Destroying an open stream closes it: what was written still goes out, then FIN.
+  // Destroying an open stream closes it: FIN behind what was written, or RST if bytes were unread.
   virtual ~Stream() = default;
 
   // ---- the non-blocking layer, by the backend

@@ -120,7 +120,7 @@ class Tasks {
   bool cancelled() const;
 
   // The only way across shards: runs `fn` as a fiber of shard `to` of the same node. It may carry
-  // slices, numbers and immutable values. Dropped when the node is killed first.
+  // slices, numbers and immutable values. Dropped when the node, or its program, ends before.
   void post(base::ShardId to, base::UniqueFunction<void()> fn);
   // Runs CPU work that touches nothing of the node; the fiber waits for its end.
   void offload(base::UniqueFunction<void()> pure);
