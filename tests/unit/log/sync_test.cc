@@ -171,6 +171,29 @@ TEST(LogSync, a_failed_write_or_a_full_disk_takes_the_log_offline) {
   }
 }
 
+TEST(LogSync, a_roll_that_fails_takes_the_log_offline_before_a_byte_of_the_batch_is_written) {
+  LogRig rig(1, small_segments());
+  rig.run([&](runtime::Node& node) {
+    auto log = LogRig::open(node);
+    append(*log, {});
+    rig.disk().set_errors(sim::DiskErrors{.pattern = "*.snapshot", .writes = true});
+    std::optional<AppendError> why;
+    for (int i = 0; i < 1'000 && !why; ++i) {
+      auto appended = log->append(validated({}), LeaderEpoch{0});
+      if (!appended) why = appended.error();
+    }
+    rig.disk().clear_faults();
+    ASSERT_TRUE(why.has_value()) << "it never rolled";
+    EXPECT_EQ(why->kind, AppendError::Kind::failed);
+    ASSERT_TRUE(log->offline().has_value());
+    EXPECT_NE(log->offline()->detail.find("a roll"), std::string::npos);
+    const Offset end = log->next();
+    EXPECT_FALSE(log->append(validated({}), LeaderEpoch{0}).has_value());
+    EXPECT_EQ(log->next(), end);
+  });
+  EXPECT_TRUE(rig.ended());
+}
+
 TEST(LogSync, a_failed_sync_of_the_folder_counts_like_one_of_the_file) {
   LogRig rig(1, small_segments());
   rig.run([&](runtime::Node& node) {

@@ -115,7 +115,12 @@ TEST_F(PartitionTest, with_flush_messages_1_nothing_is_visible_before_its_sync) 
     EXPECT_EQ(s.partition->high_watermark().value, 0);
     EXPECT_EQ(s.partition->log_end().value, 1);
     EXPECT_TRUE(s.partition->fetch(at(0, 1 << 20, -1, -1)).records.empty());
+    EXPECT_EQ(s.partition->fetch(at(0, 1 << 20, -1, -1)).high_watermark.value, 0);
+    EXPECT_EQ(s.partition->find_offset(kLatestOffset, {-1}).offset.value, 0);
+    EXPECT_EQ(s.partition->find_offset(kMaxTimestamp, {-1}).offset.value, -1);
     EXPECT_EQ(s.partition->wait_committed(*ticket, s.soon()), ErrorCode::none);
+    EXPECT_EQ(s.partition->find_offset(kLatestOffset, {-1}).offset.value, 1);
+    EXPECT_EQ(s.partition->find_offset(kMaxTimestamp, {-1}).offset.value, 0);
     EXPECT_EQ(s.partition->high_watermark().value, 1);
     EXPECT_EQ(s.partition->recovery_point().value, 1);
     EXPECT_FALSE(s.partition->fetch(at(0, 1 << 20, -1, -1)).records.empty());
