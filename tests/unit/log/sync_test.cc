@@ -207,6 +207,28 @@ TEST(LogSync, a_failed_sync_of_the_folder_counts_like_one_of_the_file) {
   EXPECT_TRUE(rig.ended());
 }
 
+TEST(LogSync, after_a_sync_and_after_a_stop_in_good_order_every_file_is_durable) {
+  for (bool stops : {false, true}) {
+    LogRig rig(1, small_segments());
+    rig.run([&](runtime::Node& node) {
+      auto log = LogRig::open(node);
+      for (int i = 0; i < 30; ++i) append(*log, {.producer_id = 7, .base_sequence = i});
+      ASSERT_GT(log->segment_count(), 2U);
+      ASSERT_TRUE(stops ? log->close_cleanly() : log->sync_through(log->next()));
+    });
+    std::set<std::string> kinds;
+    for (const std::string& path : rig.disk().paths()) {
+      if (!path.starts_with(LogRig::kFolder) || path.ends_with("/")) continue;
+      auto content = rig.disk().content(path);
+      ASSERT_TRUE(content.has_value()) << path;
+      EXPECT_TRUE(rig.disk().name_is_durable(path)) << path;
+      EXPECT_EQ(rig.disk().durable_through(path), content->size()) << path;
+      kinds.insert(path.substr(path.rfind('.') + 1));
+    }
+    EXPECT_TRUE(kinds.contains("snapshot")) << "the test looked at too little";
+  }
+}
+
 TEST(LogSync, flush_messages_asks_for_a_sync_before_the_acknowledgement) {
   LogRig rig(1);
   rig.run([&](runtime::Node& node) {
