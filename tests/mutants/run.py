@@ -38,7 +38,7 @@ def trials_notice(copy, seeds):
     if done.returncode == 0:
         return None
     seed = re.search(r"^(?:FAIL|NONE) seed (\d+)\s+(\S+)", done.stdout, re.MULTILINE)
-    anomaly = re.search(r"^  ([a-z-]+): ", done.stdout, re.MULTILINE)
+    anomaly = re.search(r"^  (?!or:|replay:)([a-z-]+): ", done.stdout, re.MULTILINE)
     where = f"seed {seed.group(1)}, {seed.group(2)}" if seed else "?"
     return f"{where}: {anomaly.group(1) if anomaly else f'exit code {done.returncode}'}"
 
