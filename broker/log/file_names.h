@@ -17,6 +17,7 @@ inline constexpr std::string_view kDeletedSuffix = ".deleted";
 inline constexpr std::string_view kTemporarySuffix = ".tmp";
 inline constexpr std::string_view kEpochCheckpointName = "leader-epoch-checkpoint";
 inline constexpr std::string_view kPartitionMetadataName = "partition.metadata";
+inline constexpr std::string_view kTopicIdKey = "topic_id: ";  // in that file
 
 // 20 digits and the suffix: "00000000000000000042.log".
 std::string offset_file_name(base::Offset offset, std::string_view suffix);

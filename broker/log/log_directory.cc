@@ -67,6 +67,19 @@ Result<std::unique_ptr<runtime::Directory>> open_partition_folder(runtime::Node&
   return made;
 }
 
+Result<std::optional<base::Uuid>> read_topic_id(runtime::Directory& directory) {
+  std::optional<std::string> text = TRY(read_text(directory, kPartitionMetadataName));
+  if (!text) return std::optional<base::Uuid>();
+  size_t at = text->find(kTopicIdKey);
+  std::optional<base::Uuid> id;
+  if (text->starts_with("version: 0\n") && at != std::string::npos) {
+    std::string_view rest = std::string_view(*text).substr(at + kTopicIdKey.size());
+    id = base::Uuid::parse(rest.substr(0, rest.find('\n')));
+  }
+  if (!id) return fail(Errc::corrupt, std::string(kPartitionMetadataName) + ": not understood");
+  return id;
+}
+
 LogDirectory::LogDirectory(runtime::Node& node)
     : ShardBound(node.tasks), node_(node), write_mutex_(node.tasks) {}
 

@@ -5,6 +5,7 @@
 #include "broker/log/checkpoint_file.h"
 #include "broker/log/file_names.h"
 #include "broker/log/log.h"
+#include "broker/log/log_directory.h"
 #include "broker/log/probes.h"
 #include "broker/log/segment.h"
 
@@ -21,22 +22,8 @@ namespace {
 constexpr size_t kScanChunkBytes = 1 << 20;
 constexpr size_t kHopChunkBytes = 64 << 10;
 constexpr size_t kSnapshotBytesMax = kProducersMax * kBatchesRemembered * 64;
-constexpr std::string_view kTopicIdKey = "topic_id: ";
 
 }  // namespace
-
-Result<std::optional<base::Uuid>> read_topic_id(runtime::Directory& directory) {
-  std::optional<std::string> text = TRY(read_text(directory, kPartitionMetadataName));
-  if (!text) return std::optional<base::Uuid>();
-  size_t at = text->find(kTopicIdKey);
-  std::optional<base::Uuid> id;
-  if (text->starts_with("version: 0\n") && at != std::string::npos) {
-    std::string_view rest = std::string_view(*text).substr(at + kTopicIdKey.size());
-    id = base::Uuid::parse(rest.substr(0, rest.find('\n')));
-  }
-  if (!id) return fail(Errc::corrupt, std::string(kPartitionMetadataName) + ": not understood");
-  return id;
-}
 
 class Recovery {
  public:

@@ -63,9 +63,9 @@ base::Result<> BrokerCore::start() {
   if (given != shard_.config().given.end()) cluster_id = given->second;
   directory_ = TRY(log::LogDirectory::open(node_, {shard_.config().node_id, cluster_id}));
   load_checkpoints();
-  TRY(open_metadata());
+  const std::set<base::Uuid> removed_topics = TRY(open_metadata());
   TRY(register_broker());
-  TRY(remove_strays());
+  TRY(remove_strays(removed_topics));
   TRY(open_all_partitions());
   if (failure_) return std::unexpected(*failure_);
   TRY(controller_->unfence());
@@ -76,7 +76,7 @@ base::Result<> BrokerCore::start() {
   return {};
 }
 
-base::Result<> BrokerCore::open_metadata() {
+base::Result<std::set<base::Uuid>> BrokerCore::open_metadata() {
   // The records that name a partition are durable before its folder is made. Without them every
   // folder would look like one of a deleted topic.
   const auto lost = [] {
@@ -97,12 +97,12 @@ base::Result<> BrokerCore::open_metadata() {
   if (partitions && metadata->image()->features().empty()) return lost();
   const std::string recovered = metadata->recovery().what;
   if (!recovered.empty()) node_.observer.warning("metadata log recovered", {{"what", recovered}});
-  removed_topics_ = metadata->take_removed_topics();
+  std::set<base::Uuid> removed_topics = metadata->take_removed_topics();
   meta::Controller::Options controller;
   controller.node_id = shard_.config().node_id;
   controller.server_properties = shard_.config().given;
   controller_ = TRY(meta::Controller::open(node_, std::move(metadata), std::move(controller)));
-  return {};
+  return removed_topics;
 }
 
 base::Result<> BrokerCore::register_broker() {
@@ -122,14 +122,15 @@ base::Result<> BrokerCore::register_broker() {
 
 // Whether the metadata say that the folder's topic was deleted: then the stop came before its
 // folders were out of the way. Anything else may be a topic of which the metadata were damaged.
-bool BrokerCore::was_deleted(const log::PartitionKey& key) {
+bool BrokerCore::was_deleted(const log::PartitionKey& key,
+                             const std::set<base::Uuid>& removed_topics) {
   auto folder = node_.data.subdirectory(key.directory_name(), runtime::OpenMode::open_existing);
   if (!folder) return false;
   auto topic = log::read_topic_id(**folder);
-  return topic.has_value() && topic->has_value() && removed_topics_.contains(**topic);
+  return topic.has_value() && topic->has_value() && removed_topics.contains(**topic);
 }
 
-base::Result<> BrokerCore::remove_strays() {
+base::Result<> BrokerCore::remove_strays(const std::set<base::Uuid>& removed_topics) {
   const auto image = controller_->image();
   std::vector<log::PartitionKey> deleted;
   std::vector<log::PartitionKey> strays;
@@ -137,7 +138,7 @@ base::Result<> BrokerCore::remove_strays() {
     if (key == kMetadataFolder) continue;
     const meta::TopicState* topic = image->topic(key.topic);
     if (topic != nullptr && topic->partitions.contains(key.partition)) continue;
-    (was_deleted(key) ? deleted : strays).push_back(key);
+    (was_deleted(key, removed_topics) ? deleted : strays).push_back(key);
   }
   for (const log::PartitionKey& key : deleted) {
     node_.observer.warning("folder of a deleted topic", {{"folder", key.directory_name()}});
@@ -149,7 +150,6 @@ base::Result<> BrokerCore::remove_strays() {
   TRY(forget_folders(deleted, Fate::removed));
   TRY(forget_folders(strays, Fate::set_aside));
   TRY(directory_->remove_marked());
-  removed_topics_.clear();
   return {};
 }
 

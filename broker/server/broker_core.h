@@ -45,10 +45,11 @@ class BrokerCore final : public runtime::ShardBound {
 
  private:
   void load_checkpoints();
-  base::Result<> open_metadata();
+  // The topics whose removal stands in the metadata log.
+  base::Result<std::set<base::Uuid>> open_metadata();
   base::Result<> register_broker();
-  bool was_deleted(const log::PartitionKey& key);
-  base::Result<> remove_strays();
+  bool was_deleted(const log::PartitionKey& key, const std::set<base::Uuid>& removed_topics);
+  base::Result<> remove_strays(const std::set<base::Uuid>& removed_topics);
   base::Result<> open_all_partitions();
   base::Result<> listen_everywhere();
   PartitionPlan plan(const meta::TopicState& topic, int32_t partition,
@@ -70,7 +71,6 @@ class BrokerCore final : public runtime::ShardBound {
   BrokerShard& shard_;
   runtime::Node& node_;
   std::unique_ptr<log::LogDirectory> directory_;
-  std::set<base::Uuid> removed_topics_;  // during the start
   std::unique_ptr<meta::Controller> controller_;
   base::BrokerEpoch epoch_;
   std::vector<BoundListener> listeners_;
