@@ -5,9 +5,12 @@ import os
 import pathlib
 import random
 import re
-import shutil
 import subprocess
+import sys
 import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "mutants"))
+import changed_copy  # noqa: E402
 
 RELEASE = pathlib.Path("build/release/verdict")
 EXHIBITS = pathlib.Path("build/exhibits/verdict")
@@ -158,8 +161,7 @@ def after_a_change(report):
     build("exhibits")
     with tempfile.TemporaryDirectory() as work:
         traces = record_failures(work)
-        copy = pathlib.Path(work) / "changed"
-        shutil.copytree(".", copy, ignore=shutil.ignore_patterns("build", ".git"))
+        copy = changed_copy.copy_sources(work)
         changed = build_changed(copy, CHANGED_FILE, CHANGED_ANCHOR, CHANGED_ANCHOR + CHANGED_TEXT)
         same, diverged = replay_all(changed, traces)
         report.line(len(traces) == CHANGED_TRACES and same >= 18,
@@ -202,15 +204,9 @@ def record_failures(work):
     return traces
 
 
-def build_changed(copy, name, anchor, text):
-    """The binary of a copy of the sources in which `text` stands in the place of `anchor`."""
-    file = copy / name
-    source = file.read_text(encoding="utf-8")
-    if source.count(anchor) != 1:
-        raise SystemExit(f"accept: {name} has no place for the change")
-    file.write_text(source.replace(anchor, text), encoding="utf-8")
-    environment = dict(os.environ, CCACHE_BASEDIR=str(copy), CCACHE_NOHASHDIR="1")
-    for command in (["cmake", "--preset", "exhibits"],
-                    ["cmake", "--build", "build/exhibits", "--target", "verdict"]):
-        subprocess.run(command, cwd=copy, env=environment, check=True, stdout=subprocess.DEVNULL)
+def build_changed(copy, *change):
+    """The binary of the copy with one more change: file, anchor and the text in its place."""
+    changed_copy.put(copy, *change)
+    if trouble := changed_copy.build(copy, "exhibits", "--", "verdict"):
+        raise SystemExit(f"accept: the changed copy does not build: {trouble}")
     return copy / "build/exhibits/verdict"

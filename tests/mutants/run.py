@@ -7,27 +7,17 @@ usage: ./dev mutants [--seeds N] [NAME ...]      NAME: part of a change's name; 
 
 import argparse
 import os
-import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 
+from changed_copy import build, copy_sources, put
 from changes import CHANGES
 
 TESTS = "record log meta replica server rpc client property golden".split()
 SEEDS = 3000
 NAME_COLUMN = 58
-
-
-def build(copy, *targets):
-    """Of a copy of the sources; the end of the compiler's output when it fails."""
-    command = ["./dev", "build", "release", *targets]
-    environment = dict(os.environ, CCACHE_BASEDIR=str(copy))
-    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True,
-                          check=False)
-    return "" if done.returncode == 0 else (done.stdout + done.stderr)[-2000:]
 
 
 def trials_notice(copy, seeds):
@@ -52,22 +42,21 @@ def tests_notice(copy):
 
 def judge(copy, change, seeds):
     """Who notices the change; an empty text when nobody does."""
-    file = copy / change.file
-    source = file.read_text(encoding="utf-8")
-    if source.count(change.anchor) != 1:
-        return f"OUT OF DATE: its place is there {source.count(change.anchor)} times"
-    file.write_text(source.replace(change.anchor, change.text), encoding="utf-8")
     try:
-        if trouble := build(copy, "--", "verdict"):
+        source = put(copy, change.file, change.anchor, change.text)
+    except ValueError as why:
+        return f"OUT OF DATE: {why}"
+    try:
+        if trouble := build(copy, "release", "--", "verdict"):
             return "DOES NOT BUILD: " + trouble
         if seen := trials_notice(copy, seeds):
             return "trials: " + seen
-        if trouble := build(copy):
+        if trouble := build(copy, "release"):
             return "DOES NOT BUILD: " + trouble
         seen = tests_notice(copy)
         return "tests: " + ", ".join(f"{name}_test" for name in seen) if seen else ""
     finally:
-        file.write_text(source, encoding="utf-8")
+        (copy / change.file).write_text(source, encoding="utf-8")
 
 
 def main():
@@ -81,8 +70,7 @@ def main():
         parser.error(f"no change is called like {' or '.join(arguments.names)}")
     count = {"trials": 0, "tests": 0, "red": 0}
     with tempfile.TemporaryDirectory() as folder:
-        copy = pathlib.Path(folder) / "verdict"
-        shutil.copytree(".", copy, ignore=shutil.ignore_patterns("build", ".git", "runs"))
+        copy = copy_sources(folder)
         for change in wanted:
             told = judge(copy, change, arguments.seeds)
             who = told.split(":")[0]
